@@ -1,0 +1,61 @@
+"""Work on the rows of X block by block, so that X is never converted as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy import sparse
+
+from skrbm._core.threads import Crew
+from skrbm._core.types import Array, DType, Rows
+
+ROWS = 512
+
+
+def blocks(n_rows: int) -> Iterator[slice]:
+    """Yield consecutive slices of at most `ROWS` rows."""
+    for start in range(0, n_rows, ROWS):
+        yield slice(start, min(start + ROWS, n_rows))
+
+
+def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
+    """Return rows as ``dtype``, 1 above the threshold and 0 elsewhere if there is one."""
+    if binarize is None:
+        return rows.astype(dtype, copy=False)
+    if not sparse.issparse(rows):
+        return (rows > binarize).astype(dtype)
+    rows = rows.astype(dtype)
+    rows.data[...] = rows.data > binarize
+    return rows
+
+
+def map_rows(
+    function: Callable[[Rows], Array],
+    X: Rows,
+    out: Array,
+    dtype: DType,
+    binarize: float | None,
+    crew: Crew,
+) -> Array:
+    """Write ``function(rows)`` for each block of rows of X into ``out``."""
+
+    def work(rows: slice) -> None:
+        # Infinities from exp(-x) are the right limit, see sigmoid.
+        with np.errstate(over="ignore"):
+            out[rows] = function(converted(X[rows], dtype, binarize))
+
+    crew.map(work, blocks(X.shape[0]))
+    return out
+
+
+def column_mean(X: Rows, binarize: float | None, rows: Array | None = None) -> Array:
+    """Return the mean of each column, over the rows named, in double precision."""
+    n_rows = X.shape[0] if rows is None else len(rows)
+    total = np.zeros(X.shape[1])
+    for block in blocks(n_rows):
+        part = X[block if rows is None else rows[block]]
+        if binarize is not None:
+            part = converted(part, np.float32, binarize)
+        total += np.asarray(part.sum(axis=0, dtype=np.float64)).ravel()
+    return total / n_rows

@@ -1,0 +1,227 @@
+"""Epochs of training as a generator of immutable states.
+
+Stopping, recording and reporting belong to whoever consumes the states.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skrbm._core.averaging import Average
+from skrbm._core.contrastive_divergence import MAX_SLABS, MiniBatch
+from skrbm._core.operations import move_towards
+from skrbm._core.parameters import Parameters, zeros_like
+from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.threads import Crew
+from skrbm._core.types import Array, Rows
+
+# What a stream of random numbers is for; part of its key.
+INITIALISE, SHUFFLE, PHASES, CHAINS, SPLIT, MONITOR, SAMPLE = range(7)
+
+# Weight of one mini-batch in the running mean of the hidden units, as in
+# Melchior, Fischer & Wiskott (2016).
+HIDDEN_MEAN_RATE = 0.01
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "linear": lambda progress: 1.0 - progress,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Hyper-parameters of training; see `skrbm.BinaryCDRBM` for their meaning."""
+
+    learning_rate: float
+    batch_size: int
+    schedule: str = "constant"
+    n_gibbs_steps: int = 1
+    n_chains: int | None = None  # persistent chains; None for contrastive divergence
+    sample_statistics: bool = False
+    centered: bool = True
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    sparsity_target: float = 0.0
+    sparsity_cost: float = 0.0
+    average: float | int | None = None
+    shuffle: bool = True
+    binarize: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """All that the next epoch depends on, beside the data and the settings.
+
+    Random numbers are not among it: those of an epoch follow from ``root`` and
+    ``epoch`` alone.
+    """
+
+    parameters: Parameters
+    visible_mean: Array  # mu: (n_features,), the mean of the rows seen
+    n_rows_seen: int
+    hidden_mean: Array  # lambda: (n_components,), a running mean
+    root: int
+    epoch: int = 0
+    n_updates: int = 0
+    velocity: Parameters | None = None
+    chains: Array | None = None  # (n_chains, n_components), states
+    average: Average | None = None
+    learning_rate: float = 0.0  # of the last update
+
+    def model(self) -> Parameters:
+        """Return the parameters to use: the averaged ones where there are any."""
+        average = self.average and self.average.value()
+        return average or self.parameters
+
+    def copy(self) -> TrainingState:
+        """Return a state that shares no array with this one."""
+        return replace(
+            self,
+            parameters=self.parameters.copy(),
+            hidden_mean=self.hidden_mean.copy(),
+            velocity=self.velocity and self.velocity.copy(),
+            chains=None if self.chains is None else self.chains.copy(),
+            average=self.average and self.average.copy(),
+        )
+
+
+def prepare(state: TrainingState, settings: Settings) -> TrainingState:
+    """Add what the settings need and the state does not hold yet."""
+    velocity, chains, average = state.velocity, state.chains, state.average
+    if settings.momentum and velocity is None:
+        velocity = zeros_like(state.parameters)
+    if settings.n_chains is not None and (
+        chains is None or len(chains) != settings.n_chains
+    ):
+        p = np.tile(state.hidden_mean, (settings.n_chains, 1))
+        chains = bernoulli(p, generator(state.root, CHAINS, state.epoch))
+    if settings.average is not None and average is None:
+        average = Average(settings.average)
+    return replace(
+        state,
+        velocity=velocity if settings.momentum else None,
+        chains=chains if settings.n_chains is not None else None,
+        average=average if settings.average is not None else None,
+    )
+
+
+def epochs(
+    X: Rows,
+    rows: Array | None,
+    state: TrainingState,
+    settings: Settings,
+    n_epochs: int,
+    crew: Crew,
+) -> Iterator[TrainingState]:
+    """Yield the state after each of ``n_epochs`` passes over X, or ``rows`` of it."""
+    loop = _Loop(X, rows, prepare(state, settings).copy(), settings, crew)
+    schedule = SCHEDULES[settings.schedule]
+    for done in range(n_epochs):
+        yield loop.run_epoch(
+            lambda part, done=done: (
+                settings.learning_rate * schedule((done + part) / n_epochs)
+            )
+        )
+
+
+class _Loop:
+    """The update on one mini-batch, and the pass over all of them.
+
+    The arrays of its state are trained in place.
+    """
+
+    def __init__(
+        self,
+        X: Rows,
+        rows: Array | None,
+        state: TrainingState,
+        settings: Settings,
+        crew: Crew,
+    ) -> None:
+        self.X, self.rows, self.state = X, rows, state
+        self.settings, self.crew = settings, crew
+        self.mini_batches: dict[int, MiniBatch] = {}
+        model = state.parameters
+        # Without centring both offsets are zero, and the formulas stay the same.
+        self.mu = state.visible_mean.astype(model.W.dtype) * settings.centered
+        self.lam = state.hidden_mean if settings.centered else np.zeros_like(model.c)
+
+    def mini_batch(self, n: int) -> MiniBatch:
+        """Return the buffers for mini-batches of n rows; the last may be short."""
+        if n not in self.mini_batches:
+            self.mini_batches[n] = MiniBatch(
+                self.state.parameters,
+                n,
+                self.state.chains,
+                n_gibbs_steps=self.settings.n_gibbs_steps,
+                sample_statistics=self.settings.sample_statistics,
+                binarize=self.settings.binarize,
+            )
+        return self.mini_batches[n]
+
+    @np.errstate(over="ignore")  # of exp(-x), see sigmoid
+    def run_epoch(self, rate: Callable[[float], float]) -> TrainingState:
+        """Pass once over the rows."""
+        state, settings, order = self.state, self.settings, self.rows
+        n_rows = self.X.shape[0] if order is None else len(order)
+        if settings.shuffle:
+            shuffle = generator(state.root, SHUFFLE, state.epoch)
+            order = shuffle.permutation(n_rows if order is None else order)
+        streams = [
+            generator(state.root, PHASES, state.epoch, slab) for slab in range(MAX_SLABS)
+        ]
+        n_updates, learning_rate = state.n_updates, 0.0
+        for start in range(0, n_rows, settings.batch_size):
+            rows = slice(start, min(start + settings.batch_size, n_rows))
+            batch = self.X[rows if order is None else order[rows]]
+            learning_rate = rate(start / n_rows)
+            self.update(batch, streams, learning_rate)
+            n_updates += 1
+            if state.average is not None:
+                state.average.add(state.parameters, n_updates, settings.batch_size)
+        if state.average is not None:
+            state.average.end_epoch()
+        self.state = replace(
+            state,
+            epoch=state.epoch + 1,
+            n_updates=n_updates,
+            learning_rate=learning_rate,
+        )
+        return self.state.copy()
+
+    def update(
+        self, batch: Rows, streams: Sequence[np.random.Generator], learning_rate: float
+    ) -> None:
+        """Follow the gradient of one mini-batch."""
+        state, settings = self.state, self.settings
+        mini_batch = self.mini_batch(batch.shape[0])
+        mini_batch.run_phases(batch, streams, self.crew)
+
+        move_towards(state.hidden_mean, mini_batch.mean_activity(), HIDDEN_MEAN_RATE)
+        pull = None
+        if settings.sparsity_cost:
+            # Hinton (2010), section 11: the derivative of the cross-entropy of the
+            # target and the running mean, at the input of each hidden unit.
+            pull = settings.sparsity_cost * (settings.sparsity_target - state.hidden_mean)
+
+        shrink = 1 - learning_rate * settings.weight_decay
+        if state.velocity is None:
+            mini_batch.add_gradient(
+                state.parameters, learning_rate, self.mu, self.lam, self.crew, keep=shrink, pull=pull
+            )
+            return
+        W, b, c = state.velocity
+        b *= settings.momentum
+        c *= settings.momentum
+        mini_batch.add_gradient(
+            state.velocity, learning_rate, self.mu, self.lam, self.crew, keep=settings.momentum, pull=pull
+        )
+        W = state.parameters.W
+        W *= shrink
+        for part, change in zip(state.parameters, state.velocity, strict=True):
+            part += change

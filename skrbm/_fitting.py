@@ -1,0 +1,247 @@
+"""From data to a trained state: where training starts, and when it stops."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from skrbm._core.blocks import column_mean, converted, map_rows
+from skrbm._core.energy import pseudo_log_likelihood
+from skrbm._core.monitoring import Monitor
+from skrbm._core.parameters import initial_parameters
+from skrbm._core.sampling import generator
+from skrbm._core.threads import Crew
+from skrbm._core.training import (
+    INITIALISE,
+    MONITOR,
+    SPLIT,
+    Settings,
+    TrainingState,
+    epochs,
+)
+from skrbm._core.types import Array, Rows
+from skrbm.exceptions import DivergenceError
+
+DTYPE = np.float32
+
+# exp(-20) is 2e-9: a weight beyond that settles its unit alone, whatever the others.
+LARGE_WEIGHT = 20.0
+
+
+class Outcome(NamedTuple):
+    """What `run` returns."""
+
+    state: TrainingState
+    n_iter: int
+    history: dict[str, Array]
+    error: DivergenceError | None
+
+
+def draw_root(random_state: np.random.RandomState) -> int:
+    """Return 128 random bits, the root of all random numbers of a fit or a query."""
+    words = random_state.randint(2**32, size=4, dtype=np.uint64)
+    return int.from_bytes(words.astype("<u4").tobytes(), "little")
+
+
+def new_state(X: Rows, rows: Array | None, root: int, p: Mapping[str, Any]) -> TrainingState:
+    """Return the state that training starts from."""
+    n_rows = X.shape[0] if rows is None else len(rows)
+    mean = column_mean(X, p["binarize"], rows)
+    model = initial_parameters(
+        # A mean outside [0, 1] has been warned of; its logit does not exist.
+        np.clip(mean, 0, 1),
+        n_rows,
+        p["n_components"],
+        generator(root, INITIALISE),
+        weight_scale=p["weight_scale"],
+        visible_intercept=p["visible_intercept_init"],
+        hidden_intercept=p["hidden_intercept_init"],
+        dtype=DTYPE,
+    )
+    activity = 1 / (1 + np.exp(-model.c))
+    return TrainingState(model, mean, n_rows, activity.astype(DTYPE), root)
+
+
+def resumed_state(
+    state: TrainingState, X: Rows, rows: Array | None, binarize: float | None
+) -> TrainingState:
+    """Return the state with the rows of X taken into the visible mean."""
+    n_rows = X.shape[0] if rows is None else len(rows)
+    total = state.n_rows_seen + n_rows
+    change = column_mean(X, binarize, rows) - state.visible_mean
+    mean = state.visible_mean + n_rows / total * change
+    return replace(state, visible_mean=mean, n_rows_seen=total)
+
+
+def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
+    """Return the indices of the rows to train on and of those held out."""
+    n_held_out = int(np.ceil(fraction * n_rows))
+    if n_held_out >= n_rows:
+        raise ValueError(
+            f"early_stopping holds out {n_held_out} of {n_rows} rows "
+            f"(validation_fraction={fraction!r}), which leaves none to train on. "
+            "Give more rows or set early_stopping=False."
+        )
+    order = generator(root, SPLIT).permutation(n_rows)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+
+
+def run(
+    X: Rows,
+    rows: Array | None,
+    held_out: Array | None,
+    state: TrainingState,
+    settings: Settings,
+    p: Mapping[str, Any],
+    crew: Crew,
+) -> Outcome:
+    """Train for up to ``n_iter`` epochs; keep the best one if told to stop early.
+
+    ``rows`` are trained on (all if None) and ``held_out`` decide when to stop.
+    A state that is not finite ends the run; the one before it is kept.
+    """
+    valid = None if held_out is None else X[held_out]
+    monitor = _monitor(X, rows, held_out, state, settings)
+    history: list[dict[str, float]] = []
+    best, best_score, n_iter, error = state, -np.inf, 0, None
+    since_best = 0
+    began = time.perf_counter()
+    for after in epochs(X, rows, state, settings, p["n_iter"], crew):
+        seconds = time.perf_counter() - began
+        if not after.parameters.is_finite():
+            error = DivergenceError(_diverged(after, settings))
+            break
+        n_iter += 1
+        record = monitor.measure(after)
+        score = np.nan
+        if valid is not None:
+            score = _mean_score(valid, after, settings, crew)
+        history.append(record | {"validation_score": score, "seconds": seconds})
+        if p["verbose"]:
+            print(_line(n_iter, history[-1]))  # noqa: T201  (asked for)
+        if valid is None:
+            best = after
+        elif score > best_score:
+            # A step within tol is kept, but does not count as getting better.
+            since_best = 0 if score > best_score + p["tol"] else since_best + 1
+            best, best_score = after, score
+        else:
+            since_best += 1
+        if valid is not None and since_best >= p["n_iter_no_change"]:
+            break
+        began = time.perf_counter()
+    names = history[0] if history else {}
+    arrays = {name: np.array([record[name] for record in history]) for name in names}
+    return Outcome(best, n_iter, arrays, error)
+
+
+def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> Outcome:
+    """Pass over the rows of X once, at a constant learning rate."""
+    settings = replace(settings, schedule="constant")
+    (after,) = epochs(X, None, state, settings, 1, crew)
+    if after.parameters.is_finite():
+        return Outcome(after, 1, {}, None)
+    return Outcome(state, 0, {}, DivergenceError(_diverged(after, settings)))
+
+
+def _mean_score(
+    X: Rows, state: TrainingState, settings: Settings, crew: Crew
+) -> float:
+    """Return the mean pseudo-log-likelihood of the rows, in nats."""
+    model, out = state.model(), np.empty(X.shape[0])
+    map_rows(
+        lambda rows: pseudo_log_likelihood(model, rows),
+        X, out, DTYPE, settings.binarize, crew,
+    )
+    return float(out.mean())
+
+
+def _monitor(
+    X: Rows,
+    rows: Array | None,
+    held_out: Array | None,
+    state: TrainingState,
+    settings: Settings,
+) -> Monitor:
+    """Return a monitor on so few rows that it costs a few per cent of an epoch."""
+    pool = np.arange(X.shape[0]) if rows is None else rows
+    rng = generator(state.root, MONITOR)
+    n_rows = min(len(pool), max(10, min(len(pool) // 50, 500)))
+    watched = X[np.sort(rng.choice(pool, n_rows, replace=False))]
+    valid = None
+    if held_out is not None:
+        valid = X[np.sort(rng.choice(held_out, min(len(held_out), n_rows), replace=False))]
+    return Monitor(
+        state,
+        _dense(watched, settings),
+        max(1, min(len(pool) // 400, 100)),
+        None if valid is None else _dense(valid, settings),
+    )
+
+
+def _dense(rows: Rows, settings: Settings) -> Array:
+    rows = rows.toarray() if sparse.issparse(rows) else rows
+    return converted(rows, DTYPE, settings.binarize)
+
+
+def _line(n_iter: int, record: Mapping[str, float]) -> str:
+    held_out = record["validation_score"]
+    return (
+        f"[BinaryCDRBM] Iteration {n_iter}, "
+        f"pseudo-likelihood = {record['pseudo_log_likelihood']:.2f}, "
+        + (f"held out = {held_out:.2f}, " if np.isfinite(held_out) else "")
+        + f"time = {record['seconds']:.2f}s"
+    )
+
+
+def _diverged(state: TrainingState, settings: Settings) -> str:
+    return (
+        f"Training diverged in epoch {state.epoch}: a parameter is no longer finite "
+        f"(learning_rate={settings.learning_rate:g}, momentum={settings.momentum:g}). "
+        "The parameters of the epoch before it are kept. Use a smaller learning_rate, "
+        "and check that X lies in [0, 1]."
+    )
+
+
+def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
+    """Give a ConvergenceWarning for each sign that the model is not what it could be."""
+    history = outcome.history
+    if not history:
+        return
+    n_components = len(outcome.state.hidden_mean)
+    for name, what, remedy in (
+        ("dead_units", "dead (on in less than 0.1 % of the rows)", "raise"),
+        ("saturated_units", "saturated (off in less than 0.1 % of the rows)", "lower"),
+    ):
+        count = round(history[name][-1] * n_components)
+        if count:
+            _warn(
+                f"{count} of {n_components} hidden units are {what} and tell nothing. "
+                f"Use a smaller learning_rate or {remedy} hidden_intercept_init."
+            )
+    largest = float(np.abs(outcome.state.parameters.W).max())
+    if largest > LARGE_WEIGHT:
+        _warn(
+            f"The largest weight is {largest:.3g}: weights beyond {LARGE_WEIGHT:g} mean "
+            "that training is exploding. Use a smaller learning_rate or some weight_decay."
+        )
+    score = history["validation_score"]
+    if p["early_stopping"] and len(score) - 1 - int(np.argmax(score)) < min(
+        p["n_iter_no_change"], len(score)
+    ) and len(score) == p["n_iter"]:
+        _warn(
+            f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
+            "Raise n_iter."
+        )
+
+
+def _warn(message: str) -> None:
+    # To the line that called fit.
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)

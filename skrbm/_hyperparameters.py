@@ -1,0 +1,82 @@
+"""The hyper-parameters of `BinaryCDRBM`: what is allowed, and what "auto" means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skrbm._core.training import SCHEDULES, Settings
+from skrbm._validation import Rule, boolean, either, integer, one_of, real, seed
+
+RULES: dict[str, Rule] = {
+    "n_components": integer(1),
+    "learning_rate": one_of("auto", otherwise=real("(0, inf)")),
+    "batch_size": integer(1),
+    "n_iter": integer(0),
+    "n_gibbs_steps": integer(1),
+    "persistent": boolean,
+    "n_chains": integer(1),
+    "statistics": one_of("probabilities", "states"),
+    "centered": boolean,
+    "momentum": real("[0, 1)"),
+    "weight_decay": real("[0, inf)"),
+    "sparsity_target": real("(0, 1)"),
+    "sparsity_cost": one_of("auto", otherwise=real("[0, inf)")),
+    "learning_rate_schedule": one_of("auto", *SCHEDULES),
+    "average": one_of("auto", None, otherwise=either(integer(1), real("(0, 1)"))),
+    "weight_scale": real("[0, inf)"),
+    "visible_intercept_init": one_of("logit", otherwise=real("(-inf, inf)")),
+    "hidden_intercept_init": real("(-inf, inf)"),
+    "shuffle": boolean,
+    "warm_start": boolean,
+    "early_stopping": boolean,
+    "validation_fraction": real("(0, 1)"),
+    "n_iter_no_change": integer(1),
+    "tol": real("[0, inf)"),
+    "binarize": one_of(None, otherwise=real("(-inf, inf)")),
+    "n_jobs": one_of(None, otherwise=integer(-(2**31))),
+    "verbose": either(boolean, integer(0)),
+    "random_state": seed,
+}
+
+# What "auto" stands for: with contrastive divergence, and with persistent chains.
+AUTO: dict[str, tuple[Any, Any]] = {
+    "learning_rate": (0.1, 0.1),
+    "learning_rate_schedule": ("constant", "linear"),
+    "average": (None, 0.002),
+    "sparsity_cost": (0.0, 0.0),
+}
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Check every hyper-parameter by its rule; raises ValueError or TypeError."""
+    for name, rule in RULES.items():
+        rule(name, parameters[name])
+
+
+def training_settings(parameters: Mapping[str, Any]) -> Settings:
+    """Return what training needs of the hyper-parameters, "auto" resolved."""
+    persistent = bool(parameters["persistent"])
+    p = {
+        name: AUTO[name][persistent] if name in AUTO and value == "auto" else value
+        for name, value in parameters.items()
+    }
+    average = p["average"]
+    if average is not None and average >= 1:
+        average = int(average)
+    return Settings(
+        learning_rate=float(p["learning_rate"]),
+        batch_size=int(p["batch_size"]),
+        schedule=p["learning_rate_schedule"],
+        n_gibbs_steps=int(p["n_gibbs_steps"]),
+        n_chains=int(p["n_chains"]) if persistent else None,
+        sample_statistics=p["statistics"] == "states",
+        centered=bool(p["centered"]),
+        momentum=float(p["momentum"]),
+        weight_decay=float(p["weight_decay"]),
+        sparsity_target=float(p["sparsity_target"]),
+        sparsity_cost=float(p["sparsity_cost"]),
+        average=average,
+        shuffle=bool(p["shuffle"]),
+        binarize=None if p["binarize"] is None else float(p["binarize"]),
+    )

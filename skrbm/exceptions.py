@@ -1,0 +1,11 @@
+"""Warnings and errors that skrbm gives, so that they can be told from others."""
+
+from __future__ import annotations
+
+
+class DataRangeWarning(UserWarning):
+    """The data have values outside [0, 1], which binary units cannot stand for."""
+
+
+class DivergenceError(ArithmeticError):
+    """Training left the finite numbers; the estimator keeps the last good epoch."""
