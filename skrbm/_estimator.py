@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -16,20 +15,172 @@ from skrbm._core import energy
 from skrbm._core.blocks import converted, map_rows
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import bernoulli, generator, gibbs_chain
-from skrbm._core.threads import Crew, usable_threads
 from skrbm._core.training import SAMPLE
 from skrbm._hyperparameters import check_parameters, training_settings
 from skrbm._validation import check_rows, integer
 
 
 class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """DOC"""
+    """Binary restricted Boltzmann machine trained by contrastive divergence.
+
+    A density over binary rows v, with binary hidden units h as features::
+
+        E(v, h)    = -v'Wh - b'v - c'h
+        P(h=1 | v) = sigmoid(c + v'W)        P(v=1 | h) = sigmoid(b + Wh)
+        F(v)       = -b'v - sum_j softplus(c_j + (v'W)_j)
+        log p(v)   = -F(v) - log Z
+
+    Every mini-batch follows the mean of v h' over its rows less the mean over
+    rows that k Gibbs steps reach (CD-k [1]_), in centred coordinates [3]_.
+    Contrastive divergence trains features; for densities use
+    ``persistent=True`` [2]_, which switches every "auto" with it.
+
+    Parameters
+    ----------
+    n_components : int, default=256
+        Number of hidden units.
+    learning_rate : float or "auto", default="auto"
+        Step along the mean gradient of a mini-batch.
+    batch_size : int, default=10
+        Rows of a mini-batch.  The last one of an epoch may be shorter.
+    n_iter : int, default=10
+        Epochs: passes over the rows.
+    n_gibbs_steps : int, default=1
+        k of CD-k: Gibbs steps of the negative phase.
+    persistent : bool, default=False
+        Whether the negative phase goes on with chains that live as long as
+        training does [2]_, instead of starting at the data each time.
+    n_chains : int, default=100
+        Number of persistent chains.
+    statistics : {"probabilities", "states"}, default="probabilities"
+        What of the hidden layer enters the gradient.  Probabilities have less
+        variance; "states" samples throughout.
+    centered : bool, default=True
+        Whether to subtract the mean of the visible units and a running mean of
+        the hidden units in the gradient [3]_.  The family of models is the same.
+    momentum : float, default=0.0
+        Share of the last change that is added to the next, in [0, 1).
+    weight_decay : float, default=0.0
+        Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
+        are not penalised.
+    sparsity_target : float, default=0.1
+        Activity that the sparsity penalty pulls hidden units to.
+    sparsity_cost : float or "auto", default="auto"
+        Strength of that penalty, the cross-entropy between the target and the
+        running mean activity (section 11 of [4]_).  It acts on the input of the
+        hidden units, that is on their intercepts and weights.  0 turns it off.
+    learning_rate_schedule : {"auto", "constant", "linear", "cosine"}, default="auto"
+        How the learning rate falls, to 0 at the end of ``n_iter`` epochs.
+    average : float, int, None or "auto", default="auto"
+        Which average of the parameters to keep as the model: an exponential one
+        with this weight of one mini-batch (float in (0, 1), corrected for its
+        start [6]_), that of all updates of so many last epochs (int [5]_), or none.
+        The parameters are looked at every 64 rows or every mini-batch, whichever
+        is more.
+    weight_scale : float, default=0.01
+        Standard deviation of the initial weights.
+    visible_intercept_init : "logit" or float, default="logit"
+        Start of the visible intercepts: log(m / (1 - m)) where m is the mean of
+        the column (section 8 of [4]_), or one value for all.
+    hidden_intercept_init : float, default=-2.0
+        Start of the hidden intercepts.  A negative value starts with sparse
+        hidden units.
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order in every epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the model it finds instead of a new one.
+    early_stopping : bool, default=False
+        Whether to hold rows out, stop when their score no longer rises, and keep
+        the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the rows that early stopping holds out, in (0, 1).
+    n_iter_no_change : int, default=5
+        Epochs without a better score that stop training.
+    tol : float, default=1e-4
+        By how many nats a score must rise to count as better.
+    binarize : float or None, default=None
+        Threshold above which a value counts as on.  None takes values in [0, 1]
+        as they are, as probabilities of being on.
+    n_jobs : int or None, default=None
+        Threads, for training and for queries.  None takes as many as BLAS may
+        use, -1 all processors.  Never changes the result.
+    verbose : int, default=0
+        Whether to print a line for each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Randomness of the initial weights, of the order of rows and of the Gibbs
+        steps.  The same seed and the same data give the same bits.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Weights, W'.
+    intercept_visible_ : ndarray of shape (n_features,)
+        Visible intercepts, b.
+    intercept_hidden_ : ndarray of shape (n_components,)
+        Hidden intercepts, c.
+    visible_mean_ : ndarray of shape (n_features,)
+        Mean of the rows trained on.
+    n_iter_ : int
+        Epochs that the last call of `fit` ran.
+    history_ : dict of str to ndarray of shape (n_iter_,)
+        Measures of every epoch of the last `fit`, on a few fixed rows:
+        ``reconstruction_error`` (mean squared), ``pseudo_log_likelihood`` (nats),
+        ``free_energy_gap`` (nats, mean of held-out less training rows; the more
+        it grows the more the model overfits), ``mean_activity`` of the hidden
+        units, shares of ``dead_units`` and ``saturated_units`` (on, or off, in
+        less than 0.1 % of the rows), ``relative_update`` (norm of the epoch's
+        change of W over that of W), ``learning_rate``, ``validation_score``
+        (nats) and ``seconds``.
+    n_features_in_ : int
+        Number of visible units.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had any.
+
+    See Also
+    --------
+    skrbm.metrics.log_likelihood : Log-likelihood of rows.
+    sklearn.neural_network.BernoulliRBM : The estimator whose API this one follows.
+
+    Notes
+    -----
+    Arithmetic is in single precision, sums in double where it matters.
+
+    The original algorithm, one row at a time on sampled states, is the setting
+    ``batch_size=1, statistics="states", centered=False, shuffle=False,
+    learning_rate=0.1, learning_rate_schedule="constant", average=None,
+    sparsity_cost=0, visible_intercept_init=0, hidden_intercept_init=0,
+    n_iter=100``.
+
+    References
+    ----------
+    .. [1] G. Hinton (2002). Training products of experts by minimizing
+       contrastive divergence. Neural Computation 14.
+    .. [2] T. Tieleman (2008). Training restricted Boltzmann machines using
+       approximations to the likelihood gradient. ICML.
+    .. [3] J. Melchior, A. Fischer and L. Wiskott (2016). How to center deep
+       Boltzmann machines. JMLR 17.
+    .. [4] G. Hinton (2010). A practical guide to training restricted Boltzmann
+       machines. UTML TR 2010-003.
+    .. [5] B. Polyak and A. Juditsky (1992). Acceleration of stochastic
+       approximation by averaging. SIAM J. Control Optim. 30.
+    .. [6] D. Kingma and J. Ba (2015). Adam: a method for stochastic
+       optimization. ICLR.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrbm import BinaryCDRBM
+    >>> X = np.array([[0, 1, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1], [1, 0, 0, 1]])
+    >>> rbm = BinaryCDRBM(n_components=2, random_state=0).fit(X)
+    >>> rbm.transform(X).shape
+    (4, 2)
+    """
 
     def __init__(
         self,
         n_components=256,
         *,
-        learning_rate=0.1,
+        learning_rate="auto",
         batch_size=10,
         n_iter=10,
         n_gibbs_steps=1,
@@ -40,7 +191,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         momentum=0.0,
         weight_decay=0.0,
         sparsity_target=0.1,
-        sparsity_cost=0.0,
+        sparsity_cost="auto",
         learning_rate_schedule="auto",
         average="auto",
         weight_scale=0.01,
@@ -156,7 +307,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             state = self._resumed_state(X, rows)
         else:
             state = _fitting.new_state(X, rows, root, p)
-        with self._crew() as crew:
+        with _fitting.crew(self.n_jobs) as crew:
             if whole:
                 outcome = _fitting.run(X, rows, held_out, state, settings, p, crew)
             else:
@@ -188,10 +339,6 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             raise outcome.error
         _fitting.warn_of_trouble(outcome, self.get_params(deep=False))
 
-    def _crew(self):
-        n_threads = usable_threads() if self.n_jobs is None else effective_n_jobs(self.n_jobs)
-        return Crew(n_threads)
-
     # -- queries -----------------------------------------------------------------
 
     def _model(self):
@@ -205,7 +352,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return check_rows(self, X, reset=False, binarize=self.binarize)
 
     def _map(self, function, X, out):
-        with self._crew() as crew:
+        with _fitting.crew(self.n_jobs) as crew:
             return map_rows(function, X, out, _fitting.DTYPE, self.binarize, crew)
 
     def transform(self, X):
@@ -246,7 +393,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 "units. Give what transform returned."
             )
         out = np.empty((H.shape[0], len(model.b)), _floating_type(H))
-        with self._crew() as crew:
+        with _fitting.crew(self.n_jobs) as crew:
             return map_rows(
                 lambda h: energy.visible_probabilities(model, h), H, out, _fitting.DTYPE, None, crew
             )

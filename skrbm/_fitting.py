@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
@@ -17,7 +18,7 @@ from skrbm._core.energy import pseudo_log_likelihood
 from skrbm._core.monitoring import Monitor
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.sampling import generator
-from skrbm._core.threads import Crew
+from skrbm._core.threads import Crew, usable_threads
 from skrbm._core.training import (
     INITIALISE,
     MONITOR,
@@ -42,6 +43,11 @@ class Outcome(NamedTuple):
     n_iter: int
     history: dict[str, Array]
     error: DivergenceError | None
+
+
+def crew(n_jobs: int | None) -> Crew:
+    """Return the threads that ``n_jobs`` stands for."""
+    return Crew(usable_threads() if n_jobs is None else effective_n_jobs(n_jobs))
 
 
 def draw_root(random_state: np.random.RandomState) -> int:

@@ -94,10 +94,12 @@ def sigmoid(x: Array, out: Array) -> Array:
 
 def softplus(x: Array) -> Array:
     """Return ``log(1 + exp(x))`` without overflow."""
-    # Several times faster than logaddexp(0, x).
+    # Several times faster than logaddexp(0, x).  log1p would keep the relative
+    # accuracy of values near 0 too, which is lost in any sum with others.
     y = np.abs(x)
     np.negative(y, out=y)
     np.exp(y, out=y)
-    np.log1p(y, out=y)
+    y += 1
+    np.log(y, out=y)
     y += np.maximum(x, 0)
     return y

@@ -20,7 +20,7 @@ from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows
 
 # What a stream of random numbers is for; part of its key.
-INITIALISE, SHUFFLE, PHASES, CHAINS, SPLIT, MONITOR, SAMPLE = range(7)
+INITIALISE, SHUFFLE, PHASES, CHAINS, SPLIT, MONITOR, SAMPLE, START = range(8)
 
 # Weight of one mini-batch in the running mean of the hidden units, as in
 # Melchior, Fischer & Wiskott (2016).

@@ -1,0 +1,132 @@
+"""log Z: exactly by enumeration, or by annealed importance sampling both ways."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy.special import logsumexp
+
+from skrbm._core.operations import affine, sigmoid, softplus
+from skrbm._core.parameters import Parameters
+from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.threads import Crew, cut
+from skrbm._core.types import Array
+
+# Elements of a block of the enumeration: 8 MB in double precision.
+_BLOCK = 1 << 20
+# Chains that share one stream of random numbers and one matrix product.
+_CHAINS = 25
+
+
+def states(n_units: int) -> Array:
+    """Return all states of binary units, (2^n_units, n_units)."""
+    return np.arange(1 << n_units)[:, None] >> np.arange(n_units) & 1
+
+
+def exact(parameters: Parameters, crew: Crew) -> float:
+    """Return log Z by summing over all states of the smaller layer.
+
+        Z = sum_h exp(c'h) prod_i (1 + exp(b_i + (Wh)_i))
+
+    or the same with the layers exchanged; in double precision, in blocks.
+    """
+    W, b, c = parameters.astype(np.float64)
+    if len(b) < len(c):
+        W, b, c = W.T, c, b
+    # A block runs over the states of the first units; the others are fixed in it.
+    n_inner = min(len(c), max(1, (_BLOCK // max(1, len(b))).bit_length() - 1))
+    inner, outer = states(n_inner), states(len(c) - n_inner)
+    x_inner, log_weight = inner @ W.T[:n_inner] + b, inner @ c[:n_inner]
+
+    def block(h: Array) -> float:
+        x = x_inner + h @ W.T[n_inner:]
+        return float(logsumexp(log_weight + softplus(x).sum(axis=1)) + h @ c[n_inner:])
+
+    return float(logsumexp(crew.map(block, outer)))
+
+
+def log_partition_of_base(b: Array, n_components: int) -> float:
+    """Return log Z of independent visible units and idle hidden ones."""
+    return float(softplus(b.astype(np.float64)).sum() + n_components * np.log(2))
+
+
+@np.errstate(over="ignore")  # of exp(-x), see sigmoid
+def anneal(
+    parameters: Parameters,
+    base: Array,
+    betas: Array,
+    v: Array,
+    rng: np.random.Generator,
+) -> tuple[Array, Array]:
+    """Carry rows along a path of temperatures; return log weights and last rows.
+
+    At inverse temperature beta the unnormalised probability is
+
+        log p_beta(v) = ((1 - beta) base + beta b)'v + sum_j softplus(beta a_j)
+
+    with a = c + v'W.  Each step adds log p_next(v) - log p_now(v) to the weight
+    and then takes one Gibbs step at the next temperature (Neal 2001; for RBMs
+    Salakhutdinov & Murray 2008).  ``betas`` may run from 0 to 1 or back.
+    """
+    W, b, c = parameters
+    slope = (b - base).astype(np.float64)
+    log_weight = np.zeros(len(v))
+    a = affine(v, W, c)
+    for now, then in itertools.pairwise(betas.astype(W.dtype)):
+        log_weight += np.float64(then - now) * (v @ slope)
+        log_weight += softplus(then * a).sum(axis=1, dtype=np.float64)
+        log_weight -= softplus(now * a).sum(axis=1, dtype=np.float64)
+        h = bernoulli(sigmoid(then * a, out=a), rng, out=a)
+        x = affine(then * h, W.T, (1 - then) * base + then * b)
+        v = bernoulli(sigmoid(x, out=x), rng, out=x)
+        a = affine(v, W, c)
+    return log_weight, v
+
+
+def annealed(
+    parameters: Parameters,
+    base: Array,
+    betas: Array,
+    n_chains: int,
+    root: int,
+    crew: Crew,
+    *,
+    start: Array | None,
+    n_gibbs_steps: int,
+) -> tuple[Array, Array]:
+    """Return log Z / Z_base estimates, one for each chain: forward, and reverse.
+
+    Forward chains run from the base model to the model: the mean of exp(forward)
+    is unbiased, and its logarithm errs low.  Reverse chains start from rows that
+    ``n_gibbs_steps`` steps have brought near the model, and run to the base: the
+    logarithm of the mean of exp(-reverse) errs, negated, high.  They begin at
+    rows of ``start`` or, without it, where the forward chains end.
+    """
+    tile = sigmoid(base, out=np.empty_like(base))
+
+    def run(chains: slice) -> tuple[Array, Array]:
+        rng = generator(root, chains.start)
+        n = chains.stop - chains.start
+        forward, v = anneal(parameters, base, betas, bernoulli(np.tile(tile, (n, 1)), rng), rng)
+        if start is not None:
+            v = start[chains]
+        # One long run at beta = 1 is a path whose temperature does not change.
+        _, v = anneal(parameters, base, np.ones(n_gibbs_steps + 1), v, rng)
+        backward, _ = anneal(parameters, base, betas[::-1], v, rng)
+        return forward, -backward
+
+    parts = crew.map(run, cut(n_chains, -(-n_chains // _CHAINS)))
+    forward, reverse = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return forward, reverse
+
+
+def log_mean_exp(x: Array) -> float:
+    """Return log(mean(exp(x)))."""
+    return float(logsumexp(x) - np.log(len(x)))
+
+
+def standard_error(x: Array) -> float:
+    """Return the standard error of `log_mean_exp` of independent x, to first order."""
+    weights = np.exp(x - x.max())
+    return float(weights.std(ddof=1) / weights.mean() / np.sqrt(len(x)))
