@@ -1,0 +1,155 @@
+"""Oracles: small models by enumeration, and training by a plain loop.
+
+Nothing here calls the formulas under test.  Conditionals and probabilities all
+come from one table of exp(-E) over every (v, h); the loop shares only the random
+numbers of `skrbm`.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy import stats
+from scipy.special import logsumexp
+
+from skrbm._core.parameters import Parameters
+from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.training import HIDDEN_MEAN_RATE, PHASES, SCHEDULES, SHUFFLE
+
+# Chance that one statistical test fails for a correct program with another seed.
+FALSE_ALARM = 1e-6
+
+
+def states(n):
+    """Return all 2^n states of n units, as rows; the last unit changes fastest."""
+    return np.array(list(itertools.product([0.0, 1.0], repeat=n)))
+
+
+def random_model(n_features, n_components, scale=3.0, seed=0):
+    """Return a model in double precision, every parameter uniform within scale."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.uniform(-scale, scale, shape)  # noqa: E731
+    return Parameters(draw(n_features, n_components), draw(n_features), draw(n_components))
+
+
+def energies(model):
+    """Return E(v, h) for every v (first axis) and h (second)."""
+    W, b, c = model
+    V, H = states(len(b)), states(len(c))
+    table = np.empty((len(V), len(H)))
+    for row, v in enumerate(V):
+        for column, h in enumerate(H):
+            pairs = sum(
+                v[i] * W[i, j] * h[j] for i in range(len(b)) for j in range(len(c))
+            )
+            table[row, column] = -pairs - np.dot(b, v) - np.dot(c, h)
+    return table
+
+
+def log_joint(model):
+    """Return log p(v, h) for every v and h."""
+    table = -energies(model)
+    return table - logsumexp(table)
+
+
+def log_visible(model):
+    """Return log p(v) for every v."""
+    return logsumexp(log_joint(model), axis=1)
+
+
+def hidden_given_visible(model):
+    """Return P(h | v) as a table over every v and h."""
+    joint = log_joint(model)
+    return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+
+
+def visible_given_hidden(model):
+    """Return P(v | h) as a table over every h and v."""
+    joint = log_joint(model).T
+    return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+
+
+def kernel(model):
+    """Return the transition probabilities of one Gibbs step, from v to v'."""
+    return hidden_given_visible(model) @ visible_given_hidden(model)
+
+
+def indices(V):
+    """Return the row of each v in `states`."""
+    return np.asarray(V, int) @ (1 << np.arange(V.shape[1])[::-1])
+
+
+def chi_square(counts, probabilities):
+    """Return the chi-square p-value; states expected in under 5 draws are pooled."""
+    expected = counts.sum() * np.asarray(probabilities)
+    rare = expected < 5
+    observed = np.append(counts[~rare], counts[rare].sum())
+    expected = np.append(expected[~rare], expected[rare].sum())
+    keep = expected > 0
+    assert not observed[~keep].any(), "an impossible state was drawn"
+    statistic = ((observed - expected)[keep] ** 2 / expected[keep]).sum()
+    return stats.chi2.sf(statistic, keep.sum() - 1)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def plain_training(X, state, settings, n_epochs):
+    """Yield (epoch, parameters, learning rate) after every update, by a plain loop.
+
+    The centred form -(v-mu)'W(h-lambda) - b'v - c'h is trained as it stands and
+    converted to ordinary intercepts after each update.  Contrastive divergence
+    (not persistent), dense X, mini-batches small enough to stay in one slab.
+    """
+    W, b, c = (part.copy() for part in state.parameters)
+    dtype = W.dtype
+    lam = state.hidden_mean.copy()
+    velocity = [np.zeros_like(part) for part in (W, b, c)]
+    n_rows = len(X)
+    for epoch in range(state.epoch, state.epoch + n_epochs):
+        order = np.arange(n_rows)
+        if settings.shuffle:
+            order = generator(state.root, SHUFFLE, epoch).permutation(n_rows)
+        rng = generator(state.root, PHASES, epoch, 0)
+        for start in range(0, n_rows, settings.batch_size):
+            v0 = X[order[start : start + settings.batch_size]].astype(dtype)
+            n = len(v0)
+
+            # Both phases.
+            h0 = sigmoid(v0 @ W + c)
+            h = bernoulli(h0, rng)
+            if settings.sample_statistics:
+                h0 = h
+            for step in range(settings.n_gibbs_steps):
+                v = bernoulli(sigmoid(h @ W.T + b), rng)
+                hk = sigmoid(v @ W + c)
+                if settings.sample_statistics or step < settings.n_gibbs_steps - 1:
+                    h = bernoulli(hk, rng)
+            if settings.sample_statistics:
+                hk = h
+
+            # The gradient, in the centred form.
+            lam = lam + dtype.type(HIDDEN_MEAN_RATE) * (h0.mean(axis=0) - lam)
+            mu = state.visible_mean.astype(dtype) if settings.centered else np.zeros_like(b)
+            offset = lam if settings.centered else np.zeros_like(c)
+            pull = settings.sparsity_cost * (settings.sparsity_target - lam)
+            dW = (v0 - mu).T @ (h0 - offset + pull) / n - (v - mu).T @ (hk - offset) / n
+            db = v0.mean(axis=0) - v.mean(axis=0)
+            dc = h0.mean(axis=0) + pull - hk.mean(axis=0)
+
+            # The same direction in ordinary coordinates, where momentum adds up:
+            # b = b' - W lambda and c = c' - W'mu.
+            direction = [dW, db - dW @ offset, dc - mu @ dW]
+            done = (epoch - state.epoch + start / n_rows) / n_epochs
+            rate = settings.learning_rate * SCHEDULES[settings.schedule](done)
+            velocity = [
+                settings.momentum * old + rate * new
+                for old, new in zip(velocity, direction, strict=True)
+            ]
+            W = W * (1 - rate * settings.weight_decay) + velocity[0]
+            b = b + velocity[1]
+            c = c + velocity[2]
+            W, b, c = W.astype(dtype), b.astype(dtype), c.astype(dtype)
+            yield epoch, Parameters(W, b, c), rate

@@ -1,0 +1,324 @@
+"""The gradient of one mini-batch: its expectation, its centring, its slabs."""
+
+import numpy as np
+import pytest
+from enumeration import (
+    hidden_given_visible,
+    log_visible,
+    random_model,
+    sigmoid,
+    states,
+    visible_given_hidden,
+)
+from scipy import sparse
+
+from skrbm._core.contrastive_divergence import MAX_SLABS, MiniBatch, count_slabs
+from skrbm._core.parameters import Parameters, zeros_like
+from skrbm._core.sampling import generator
+from skrbm._core.threads import Crew
+
+CREW = Crew()
+
+
+def streams(seed=0):
+    return [generator(seed, slab) for slab in range(MAX_SLABS)]
+
+
+def gradient(mini_batch, mu=None, lam=None, **how):
+    """Return the gradient that a mini-batch would add to parameters of zero."""
+    model = mini_batch.model
+    target = zeros_like(model)
+    mini_batch.add_gradient(
+        target,
+        1.0,
+        np.zeros_like(model.b) if mu is None else mu.astype(model.b.dtype),
+        np.zeros_like(model.c) if lam is None else lam.astype(model.c.dtype),
+        CREW,
+        **how,
+    )
+    return target
+
+
+def flat(parameters):
+    return np.concatenate([part.ravel() for part in parameters])
+
+
+# -- the expectation -------------------------------------------------------------
+
+ROWS = np.array([[1, 0, 1, 0], [0, 1, 1, 1], [0, 0, 0, 0]])
+MODEL = random_model(4, 3, scale=3)
+
+
+def statistics(law):
+    """Return E[v P(h|v)'], E[v] and E[P(h|v)] under a law over all v."""
+    V, H = states(4), states(3)
+    p = hidden_given_visible(MODEL) @ H
+    return flat((V.T @ (law[:, None] * p), law @ V, law @ p))
+
+
+def empirical(rows):
+    return np.bincount(rows @ [8, 4, 2, 1], minlength=16) / len(rows)
+
+
+def expected_gradient(k):
+    """Return the gradient of CD-k, in expectation over every path of the chain."""
+    step = hidden_given_visible(MODEL) @ visible_given_hidden(MODEL)
+    data = empirical(ROWS)
+    return statistics(data) - statistics(data @ np.linalg.matrix_power(step, k))
+
+
+def largest_z(expected, **how):
+    """Return the largest z-score of the mean gradient over 400 mini-batches."""
+    dtype = how.pop("dtype", np.float64)
+    batch = np.tile(ROWS, (50, 1)).astype(dtype)
+    mini_batch = MiniBatch(MODEL.astype(dtype), len(batch), **how)
+    rngs = streams()
+    draws = []
+    for _ in range(400):
+        mini_batch.run_phases(batch, rngs, CREW)
+        draws.append(flat(gradient(mini_batch)))
+    error = np.std(draws, axis=0) / np.sqrt(len(draws))
+    return np.abs((np.mean(draws, axis=0) - expected) / error).max()
+
+
+# |z| > 6 for one of 19 numbers: a false-alarm rate of 4e-8.
+Z = 6
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("sample_statistics", [False, True])
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_mean_gradient_is_the_enumerated_one(k, sample_statistics, dtype):
+    z = largest_z(
+        expected_gradient(k),
+        n_gibbs_steps=k,
+        sample_statistics=sample_statistics,
+        dtype=dtype,
+    )
+    assert z < Z
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_it_is_not_that_of_another_chain_length(k):
+    # Negative control; nor is it that of the log-likelihood.
+    assert largest_z(expected_gradient(k + 1), n_gibbs_steps=k) > Z
+    likelihood = statistics(empirical(ROWS)) - statistics(np.exp(log_visible(MODEL)))
+    assert largest_z(likelihood, n_gibbs_steps=k) > Z
+
+
+@pytest.mark.parametrize("n_gibbs_steps", [1, 2])
+def test_persistent_chains_go_on_from_their_own_state(n_gibbs_steps):
+    # Chains that all start from one hidden state, to be told from the data.
+    m = 40_000
+    chains = np.tile([1.0, 0.0, 1.0], (m, 1))
+    mini_batch = MiniBatch(MODEL, len(ROWS), chains, n_gibbs_steps=n_gibbs_steps)
+    mini_batch.run_phases(ROWS.astype(float), streams(), CREW)
+    to_visible, to_hidden = visible_given_hidden(MODEL), hidden_given_visible(MODEL)
+    law = np.linalg.matrix_power(to_visible @ to_hidden, n_gibbs_steps - 1)[0b101] @ to_visible
+    # Six standard errors of means of m numbers in [0, 1]: a false-alarm rate of 4e-8.
+    atol = 6 * 0.5 / np.sqrt(m)
+    np.testing.assert_allclose(chains.mean(axis=0), law @ to_hidden @ states(3), atol=atol)
+    expected = statistics(empirical(ROWS)) - statistics(law)
+    np.testing.assert_allclose(flat(gradient(mini_batch)), expected, atol=atol)
+    # Negative control: one step more would have been seen.
+    further = statistics(law @ to_hidden @ to_visible)
+    assert np.abs(further - statistics(law)).max() > 2 * atol
+
+
+def test_sampled_statistics_of_persistent_chains_are_their_states():
+    chains = np.ones((7, 3))
+    mini_batch = MiniBatch(MODEL, len(ROWS), chains, sample_statistics=True)
+    mini_batch.run_phases(ROWS.astype(float), streams(), CREW)
+    np.testing.assert_array_equal(mini_batch.H[len(ROWS) :], chains)
+    assert set(np.unique(mini_batch.H)) <= {0, 1}
+    assert not chains.all()
+
+
+# -- the gradient of given layers ------------------------------------------------
+
+
+def phases(n, m=None, dtype=np.float64, n_features=6, n_components=4, **how):
+    """Return a mini-batch after its phases, and its v0, vk, h0, hk as copies."""
+    rng = np.random.default_rng(0)
+    model = random_model(n_features, n_components, scale=1).astype(dtype)
+    chains = None
+    if m is not None:
+        chains = (rng.random((m, n_components)) < 0.5).astype(dtype)
+    batch = (rng.random((n, n_features)) < 0.4).astype(dtype)
+    mini_batch = MiniBatch(model, n, chains, **how)
+    mini_batch.run_phases(batch, streams(), CREW)
+    V = np.hstack([slab.V for slab in mini_batch.slabs])
+    H = mini_batch.H.copy()
+    return mini_batch, V[:n].copy(), V[n:].copy(), H[:n], H[n:]
+
+
+sizes = pytest.mark.parametrize(("n", "m"), [(10, None), (1, None), (10, 3), (2, 50)])
+types = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-4)]
+)
+
+
+@sizes
+@types
+def test_each_phase_is_a_mean_over_its_own_rows(n, m, dtype, tolerance):
+    mini_batch, v0, vk, h0, hk = phases(n, m, dtype)
+    np.testing.assert_allclose(mini_batch.mean_activity(), h0.mean(axis=0), atol=1e-6)
+    dW, db, dc = gradient(mini_batch)
+    np.testing.assert_allclose(
+        dW, v0.T @ h0 / len(v0) - vk.T @ hk / len(vk), atol=tolerance
+    )
+    np.testing.assert_allclose(db, v0.mean(axis=0) - vk.mean(axis=0), atol=tolerance)
+    np.testing.assert_allclose(dc, h0.mean(axis=0) - hk.mean(axis=0), atol=tolerance)
+
+
+@sizes
+@types
+def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
+    rng = np.random.default_rng(1)
+    mu, lam = rng.random(6).astype(dtype), rng.random(4).astype(dtype)
+    rate = 0.3
+    mini_batch, v0, vk, h0, hk = phases(n, m, dtype)
+    W, b, c = mini_batch.model
+
+    # One step on -(v-mu)'W(h-lambda) - b'v - c'h, taken literally:
+    # there and back by b_ordinary = b - W lambda and c_ordinary = c - W'mu.
+    b_centred, c_centred = b + W @ lam, c + W.T @ mu
+    W_new = W + rate * (
+        (v0 - mu).T @ (h0 - lam) / len(v0) - (vk - mu).T @ (hk - lam) / len(vk)
+    )
+    b_centred = b_centred + rate * (v0.mean(axis=0) - vk.mean(axis=0))
+    c_centred = c_centred + rate * (h0.mean(axis=0) - hk.mean(axis=0))
+    b_new, c_new = b_centred - W_new @ lam, c_centred - W_new.T @ mu
+
+    target = mini_batch.model.copy()
+    mini_batch.add_gradient(target, rate, mu, lam, CREW)
+    np.testing.assert_allclose(target.W, W_new, atol=tolerance)
+    np.testing.assert_allclose(target.b, b_new, atol=tolerance)
+    np.testing.assert_allclose(target.c, c_new, atol=tolerance)
+
+
+@types
+def test_weights_shrink_before_the_gradient_is_added(dtype, tolerance):
+    expected = gradient(phases(10, None, dtype)[0])
+    mini_batch = phases(10, None, dtype)[0]
+    target = mini_batch.model.copy()
+    zero = np.zeros_like
+    mini_batch.add_gradient(target, 1.0, zero(target.b), zero(target.c), CREW, keep=0.75)
+    before = mini_batch.model
+    np.testing.assert_allclose(target.W, 0.75 * before.W + expected.W, atol=tolerance)
+    np.testing.assert_allclose(target.b, before.b + expected.b, atol=tolerance)
+    np.testing.assert_allclose(target.c, before.c + expected.c, atol=tolerance)
+
+
+@sizes
+@types
+def test_the_pull_acts_at_the_input_of_each_hidden_unit(n, m, dtype, tolerance):
+    rng = np.random.default_rng(1)
+    mu, lam = rng.random(6).astype(dtype), rng.random(4).astype(dtype)
+    pull = rng.normal(size=4).astype(dtype)
+    without = gradient(phases(n, m, dtype)[0], mu, lam)
+    mini_batch, v0, *_ = phases(n, m, dtype)
+    change = [a - b for a, b in zip(gradient(mini_batch, mu, lam, pull=pull), without, strict=True)]
+    # The input of unit j is c'_j + (v-mu)'W_j in the centred form.
+    W = (v0 - mu).mean(axis=0)[:, None] * pull
+    np.testing.assert_allclose(change[0], W, atol=tolerance)
+    np.testing.assert_allclose(change[1], -W @ lam, atol=tolerance)
+    np.testing.assert_allclose(change[2], pull - W.T @ mu, atol=tolerance)
+
+
+# -- sparse and sliced -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("rate", [0.01, 0.5])  # of ones: sparse and dense draws
+@types
+def test_sparse_rows_give_the_gradient_of_dense_ones(dtype, tolerance, rate, centred, container):
+    rng = np.random.default_rng(0)
+    model = random_model(60, 5, scale=1).astype(dtype)
+    model.b[...] = np.log(rate / (1 - rate))
+    model.W[...] *= rate
+    batch = (rng.random((12, 60)) < rate).astype(dtype)
+    mu, lam = centred * rng.random(60), centred * rng.random(5)
+    pull = rng.random(5).astype(dtype)
+
+    def both(rows):
+        mini_batch = MiniBatch(model, 12)
+        mini_batch.run_phases(rows, streams(), CREW)
+        return gradient(mini_batch, mu, lam, keep=0.5, pull=pull)
+
+    for from_sparse, from_dense in zip(both(container(batch)), both(batch), strict=True):
+        np.testing.assert_allclose(from_sparse, from_dense, atol=tolerance)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_several_slabs_give_the_plain_gradient(make, persistent, centred):
+    n, n_features, n_components = 64, 784, 500
+    assert count_slabs(2 * n, n_features, n_components) > 1
+    rng = np.random.default_rng(0)
+    model = Parameters(
+        rng.normal(size=(n_features, n_components)) * 0.02,
+        rng.normal(size=n_features),
+        rng.normal(size=n_components),
+    ).astype(np.float32)
+    chains = (rng.random((n, n_components)) < 0.5).astype(np.float32) if persistent else None
+    batch = (rng.random((n, n_features)) < 0.3).astype(np.float32)
+    mu, lam = (
+        (centred * rng.random(size)).astype(np.float32) for size in (n_features, n_components)
+    )
+
+    def run(crew):
+        mini_batch = MiniBatch(model, n, None if chains is None else chains.copy())
+        mini_batch.run_phases(make(batch), streams(), crew)
+        vk = [
+            slab.vk.toarray() if sparse.issparse(slab.vk) else slab.vk.copy()
+            for slab in mini_batch.slabs
+        ]
+        if make is sparse.csr_array:
+            assert all(sparse.issparse(slab.v0) for slab in mini_batch.slabs)
+        H = mini_batch.H.copy()
+        target = zeros_like(model)
+        mini_batch.add_gradient(target, 1.0, mu, lam, crew)
+        return np.hstack(vk), H, target
+
+    vk, H, (dW, db, dc) = run(CREW)
+    V = np.vstack([batch, vk]).astype(np.float64)
+    np.testing.assert_allclose(H, sigmoid(V @ model.W + model.c), atol=1e-5)
+    w = np.repeat([1 / n, -1 / n], n)
+    W = (w[:, None] * (V - mu)).T @ (H - lam)
+    np.testing.assert_allclose(dW, W, atol=1e-5)
+    np.testing.assert_allclose(db, w @ V - W @ lam, atol=1e-4)
+    np.testing.assert_allclose(dc, w @ H - W.T @ mu, atol=1e-4)
+
+    # The same bits, whatever the number of threads.
+    with Crew(2) as crew:
+        vk_2, H_2, gradient_2 = run(crew)
+    with Crew(1) as crew:
+        vk_1, H_1, gradient_1 = run(crew)
+    np.testing.assert_array_equal(vk_1, vk_2)
+    np.testing.assert_array_equal(H_1, H_2)
+    np.testing.assert_array_equal(flat(gradient_1), flat(gradient_2))
+
+
+def test_the_number_of_slabs_depends_on_the_shape():
+    assert count_slabs(200, 100, 10_000) == 1  # narrow
+    assert count_slabs(20, 784, 100) == 1  # over in no time
+    assert count_slabs(10**6, 10**6, 1000) == MAX_SLABS
+    assert count_slabs(0, 784, 500) == 1
+
+
+def test_binarize_thresholds_the_batch():
+    batch = np.random.default_rng(0).random((10, 6))
+    results = []
+    for rows, threshold in [
+        (batch, 0.3),
+        ((batch > 0.3).astype(float), None),
+        (sparse.csr_array(batch), 0.3),
+    ]:
+        mini_batch = MiniBatch(random_model(6, 4), 10, binarize=threshold)
+        mini_batch.run_phases(rows, streams(), CREW)
+        results.append(flat(gradient(mini_batch)))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_allclose(results[0], results[2], atol=1e-12)

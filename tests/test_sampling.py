@@ -1,0 +1,173 @@
+"""Draws of units: exact where enumeration can tell, chi-square where it cannot."""
+
+import numpy as np
+import pytest
+from enumeration import FALSE_ALARM, chi_square, indices, kernel, random_model, states
+from scipy import sparse, stats
+
+from skrbm._core.sampling import (
+    bernoulli,
+    bernoulli_rows,
+    compare_with_bits,
+    generator,
+    gibbs_chain,
+)
+
+
+class FixedRest:
+    """Stands for a generator whose uniform numbers are given."""
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def random(self, size):
+        return np.resize(self.values, size)
+
+
+# -- streams ---------------------------------------------------------------------
+
+
+def test_a_stream_depends_on_its_root_and_its_key_alone():
+    draw = lambda *key: generator(*key).random(4).tolist()  # noqa: E731
+    assert draw(1, 2, 3) == draw(1, 2, 3)
+    keys = [(1, 2, 3), (1, 3, 2), (1, 2), (2, 2, 3), (1,), (2**127, 2, 3)]
+    assert len({tuple(draw(*key)) for key in keys}) == len(keys)
+
+
+# -- one draw --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_probability_is_met_exactly_over_all_words(dtype):
+    # All 256 words, each with 1024 equally likely continuations: the share of ones
+    # is p itself for every p that is a multiple of 1 / (256 * 1024).
+    words = np.repeat(np.arange(256, dtype=np.uint8), 1024)
+    rng = FixedRest((np.arange(1024) + 0.5) / 1024)
+    unit = 256 * 1024
+    some = np.random.default_rng(0).integers(1, unit, 200)
+    for k in [0, 1, 2, 1023, 1024, 1025, unit // 2, unit - 1024, unit - 1, unit, *some]:
+        p = np.full(words.shape, k / unit, dtype)
+        on = compare_with_bits(p, words, rng)
+        assert on.dtype == dtype
+        assert on.sum() == k
+
+
+@pytest.mark.parametrize("word", [np.uint8, np.uint16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rest", [0.0, 0.5, 1 - 2**-53])
+@pytest.mark.parametrize("p", [0, 1])
+def test_zero_and_one_are_certain(p, rest, dtype, word):
+    words = np.arange(np.iinfo(word).max + 1, dtype=word)
+    on = compare_with_bits(np.full(words.shape, p, dtype), words, FixedRest([rest]))
+    assert (on == p).all()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 1001])
+def test_any_number_of_draws(size):
+    p = np.full(size, 0.5, np.float32)
+    assert bernoulli(p, generator(0)).shape == (size,)
+
+
+def test_draws_go_where_they_are_told():
+    p = np.random.default_rng(0).random((50, 7)).astype(np.float32)
+    expected = bernoulli(p, generator(0))
+    np.testing.assert_array_equal(
+        bernoulli(p, generator(0), out=np.empty(p.shape, bool)), expected
+    )
+    assert set(np.unique(expected)) == {0, 1}
+    in_place = p.copy()
+    assert bernoulli(in_place, generator(0), out=in_place) is in_place
+    np.testing.assert_array_equal(in_place, expected)
+
+
+def p_value_of_draws(p, draw):
+    """Return the two-sided p-value of the number of ones among 20 times 2^20."""
+    rng = generator(0)
+    ones = sum(int(draw(np.full(1 << 20, p, np.float32), rng).sum()) for _ in range(20))
+    return stats.binomtest(ones, 20 << 20, float(np.float32(p))).pvalue
+
+
+@pytest.mark.parametrize("p", [1.1e-6, 0.3, 1 - 1.1e-6])
+def test_draws_have_their_probability(p):
+    # False-alarm rate 1e-6 each.
+    assert p_value_of_draws(p, bernoulli) > FALSE_ALARM
+
+
+@pytest.mark.parametrize("p", [1.1e-6, 1 - 1.1e-6])
+def test_draws_without_the_tie_rule_do_not(p):
+    # Negative control: sixteen bits alone, off by less than 1 / 65536.
+    def truncated(p, rng):
+        return rng.integers(2**16, size=p.shape, dtype=np.uint16) < np.floor(p * 2**16)
+
+    assert p_value_of_draws(p, truncated) < FALSE_ALARM
+
+
+def grid_p_value(draw):
+    p = np.linspace(0.01, 0.99, 64, dtype=np.float32)
+    n = 20_000
+    ones = draw(np.tile(p, (n, 1)), generator(1)).sum(axis=0, dtype=np.float64)
+    statistic = ((ones - n * p) ** 2 / (n * p * (1 - p))).sum()
+    return stats.chi2.sf(statistic, len(p))
+
+
+def test_draws_of_many_probabilities_at_once():
+    # False-alarm rate 1e-6.
+    assert grid_p_value(bernoulli) > FALSE_ALARM
+
+
+def test_draws_of_slightly_wrong_probabilities_are_found_out():
+    # Negative control: one per cent of an activation.
+    def wrong(p, rng):
+        return bernoulli(p + np.float32(0.04) * p * (1 - p), rng)
+
+    assert grid_p_value(wrong) < FALSE_ALARM
+
+
+def test_neighbouring_draws_are_independent():
+    # Four draws share one 64-bit word.  False-alarm rate 1e-6.
+    bits = bernoulli(np.full((200_000, 4), 0.5, np.float32), generator(2))
+    counts = np.bincount(indices(bits), minlength=16)
+    assert chi_square(counts, np.full(16, 1 / 16)) > FALSE_ALARM
+
+
+# -- rows and chains -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rate", "is_sparse"), [(0.02, True), (0.5, False), (0.0, True)])
+def test_sparse_draws_are_the_dense_ones(rate, is_sparse):
+    p = (np.random.default_rng(0).random((30, 41)) * 2 * rate).astype(np.float32)
+    rows = bernoulli_rows(p, generator(0))
+    assert sparse.issparse(rows) == is_sparse
+    assert rows.dtype == np.float32
+    dense = rows.toarray() if is_sparse else rows
+    np.testing.assert_array_equal(dense, bernoulli(p, generator(0)))
+
+
+def chain_p_value(model, n_steps, law):
+    """Return the p-value of where chains from one v end, under a law over all v."""
+    v = np.tile(np.array([1, 0, 1, 0], np.float32), (50_000, 1))
+    end = gibbs_chain(model.astype(np.float32), v, n_steps, generator(3))
+    return chi_square(np.bincount(indices(end), minlength=16), law)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3])
+def test_chains_follow_the_enumerated_kernel(n_steps):
+    # False-alarm rate 1e-6 each.
+    model = random_model(4, 3, scale=1)
+    law = np.linalg.matrix_power(kernel(model), n_steps)[0b1010]
+    assert chain_p_value(model, n_steps, law) > FALSE_ALARM
+
+
+def test_chains_of_another_length_are_found_out():
+    # Negative control.
+    model = random_model(4, 3, scale=1)
+    assert chain_p_value(model, 2, kernel(model)[0b1010]) < FALSE_ALARM
+
+
+def test_chains_take_sparse_rows_and_leave_them_alone():
+    model = random_model(4, 3).astype(np.float32)
+    V = states(4).astype(np.float32)
+    rows = sparse.csr_array(V)
+    end = gibbs_chain(model, rows, 2, generator(0))
+    np.testing.assert_array_equal(end, gibbs_chain(model, V, 2, generator(0)))
+    np.testing.assert_array_equal(rows.toarray(), states(4))
