@@ -1,0 +1,284 @@
+"""Epochs of training against a plain loop that trains the centred form literally."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from enumeration import plain_training, random_model, sigmoid
+from scipy import sparse
+
+from skrbm._core.sampling import generator
+from skrbm._core.threads import Crew
+from skrbm._core.training import (
+    HIDDEN_MEAN_RATE,
+    SCHEDULES,
+    SHUFFLE,
+    Settings,
+    TrainingState,
+    epochs,
+    prepare,
+)
+
+N_ROWS, N_FEATURES, N_COMPONENTS = 23, 6, 4
+
+
+def rows(n=N_ROWS, dtype=np.float64):
+    return (np.random.default_rng(0).random((n, N_FEATURES)) < 0.4).astype(dtype)
+
+
+def start(X, dtype=np.float64, **changes):
+    model = random_model(N_FEATURES, N_COMPONENTS, scale=0.5).astype(dtype)
+    mean = np.asarray(X.mean(axis=0)).ravel()
+    state = TrainingState(model, mean, X.shape[0], sigmoid(model.c), root=7)
+    return dataclasses.replace(state, **changes)
+
+
+def settings(**changes):
+    return dataclasses.replace(
+        Settings(learning_rate=0.2, batch_size=5, centered=False), **changes
+    )
+
+
+def train(X, state, how, n_epochs=3):
+    return list(epochs(X, None, state, how, n_epochs, Crew()))
+
+
+def assert_same(model, expected, atol=1e-10):
+    for part, expected_part in zip(model, expected, strict=True):
+        np.testing.assert_allclose(part, expected_part, atol=atol)
+
+
+CONFIGURATIONS = {
+    "plain": {},
+    "centred": {"centered": True},
+    "states": {"sample_statistics": True},
+    "cd-3": {"n_gibbs_steps": 3},
+    "cd-2 on states": {"n_gibbs_steps": 2, "sample_statistics": True, "centered": True},
+    "in order": {"shuffle": False},
+    "momentum": {"momentum": 0.9},
+    "centred momentum": {"momentum": 0.7, "centered": True},
+    "weight decay": {"weight_decay": 0.3},
+    "decay and momentum": {"weight_decay": 0.3, "momentum": 0.5, "centered": True},
+    "sparsity": {"sparsity_target": 0.1, "sparsity_cost": 0.5},
+    "centred sparsity": {"sparsity_target": 0.1, "sparsity_cost": 0.5, "centered": True},
+    "linear": {"schedule": "linear"},
+    "cosine": {"schedule": "cosine", "momentum": 0.5},
+    "one row at a time": {"batch_size": 1},
+    "one batch": {"batch_size": 100, "centered": True},
+    "batch of all rows": {"batch_size": N_ROWS},
+    "everything": {
+        "centered": True,
+        "n_gibbs_steps": 2,
+        "momentum": 0.5,
+        "weight_decay": 0.1,
+        "sparsity_target": 0.2,
+        "sparsity_cost": 0.3,
+        "schedule": "linear",
+    },
+}
+
+
+@pytest.mark.parametrize("changes", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+@pytest.mark.parametrize(("dtype", "atol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
+def test_epochs_are_those_of_the_plain_loop(changes, dtype, atol):
+    X, how = rows(dtype=dtype), settings(**changes)
+    path = list(plain_training(X, start(X, dtype), how, 3))
+    n_updates = len(path) // 3
+    assert n_updates == -(-N_ROWS // how.batch_size)
+    for epoch, after in enumerate(train(X, start(X, dtype), how)):
+        _, expected, rate = path[(epoch + 1) * n_updates - 1]
+        assert after.parameters.W.dtype == dtype
+        assert_same(after.parameters, expected, atol)
+        assert after.learning_rate == pytest.approx(rate)
+        assert after.epoch == epoch + 1
+        assert after.n_updates == (epoch + 1) * n_updates
+
+
+@pytest.mark.parametrize("n_rows", [1, 4, 5, 6, 11])
+def test_a_short_batch_gets_the_right_gradient(n_rows):
+    X, how = rows(n_rows), settings(centered=True)
+    *_, (_, expected, _) = plain_training(X, start(X), how, 2)
+    assert_same(train(X, start(X), how, 2)[-1].parameters, expected)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("changes", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_sparse_rows_train_the_model_of_dense_ones(changes, persistent):
+    X = rows()
+    how = settings(**changes, n_chains=7 if persistent else None)
+    dense = train(X, start(X), how)[-1]
+    from_sparse = train(sparse.csr_array(X), start(X), how)[-1]
+    assert_same(from_sparse.parameters, dense.parameters)
+
+
+def test_only_the_rows_named_are_trained_on():
+    X = rows()
+    chosen = np.array([3, 4, 8, 20])
+    how = settings(centered=True)
+    (after,) = epochs(X, chosen, start(X), how, 1, Crew())
+    order = generator(7, SHUFFLE, 0).permutation(chosen)
+    state = start(X)
+    *_, (_, expected, _) = plain_training(
+        X[order], state, dataclasses.replace(how, shuffle=False), 1
+    )
+    assert_same(after.parameters, expected)
+
+
+def test_every_row_is_used_once_an_epoch_in_a_new_order():
+    orders = [generator(7, SHUFFLE, epoch).permutation(100).tolist() for epoch in range(3)]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+
+
+def test_shuffling_changes_the_result():
+    X = rows()
+    shuffled = train(X, start(X), settings())[-1]
+    in_order = train(X, start(X), settings(shuffle=False))[-1]
+    assert np.abs(shuffled.parameters.W - in_order.parameters.W).max() > 1e-3
+
+
+# -- persistent chains -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_chains", [1, 3, 50])
+def test_persistent_chains_move_on_from_batch_to_batch(n_chains):
+    X, how = rows(), settings(n_chains=n_chains, centered=True)
+    before = prepare(start(X), how)
+    assert before.chains.shape == (n_chains, N_COMPONENTS)
+    states = train(X, start(X), how)
+    for state in states:
+        assert state.chains.shape == (n_chains, N_COMPONENTS)
+        assert set(np.unique(state.chains)) <= {0, 1}
+    if n_chains > 1:
+        assert (states[0].chains != before.chains).any()
+        assert (states[1].chains != states[0].chains).any()
+
+
+def test_persistent_chains_are_renewed_when_their_number_changes():
+    X = rows()
+    (state,) = train(X, start(X), settings(n_chains=5), 1)
+    assert prepare(state, settings(n_chains=5)).chains is state.chains
+    assert prepare(state, settings(n_chains=6)).chains.shape == (6, N_COMPONENTS)
+    assert prepare(state, settings()).chains is None
+
+
+def test_chains_start_as_often_on_as_the_hidden_units():
+    X = rows()
+    state = start(X, hidden_mean=np.array([0.0, 0.2, 0.7, 1.0]))
+    chains = prepare(state, settings(n_chains=20_000)).chains
+    # Six standard errors: a false-alarm rate of 2e-9.
+    np.testing.assert_allclose(
+        chains.mean(axis=0), state.hidden_mean, atol=6 * 0.5 / np.sqrt(20_000)
+    )
+
+
+# -- states ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"momentum": 0.5, "n_chains": 5, "centered": True, "average": 0.1},
+        {"average": 2, "batch_size": 64},
+    ],
+)
+def test_past_states_are_not_written_to(changes):
+    X = rows()
+    state = start(X)
+    before = state.copy()
+    kept = []
+    for after in epochs(X, None, state, settings(**changes), 3, Crew()):
+        kept.append((after, after.copy(), after.model().copy()))
+    for past, copy, model in kept:
+        assert_same(past.parameters, copy.parameters, 0)
+        assert_same(past.model(), model, 0)
+        np.testing.assert_array_equal(past.hidden_mean, copy.hidden_mean)
+    assert_same(state.parameters, before.parameters, 0)
+    np.testing.assert_array_equal(state.hidden_mean, before.hidden_mean)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"momentum": 0.5}, {"n_chains": 5}, {"average": 0.1}, {"average": 2}, {"centered": True}],
+)
+def test_an_epoch_can_be_repeated_from_the_state_before_it(changes):
+    X, how = rows(70), settings(**changes)
+    first, second, third = train(X, start(X), how)
+    again = train(X, first, how, 2)
+    for state, repeated in zip((second, third), again, strict=True):
+        assert_same(repeated.parameters, state.parameters, 0)
+        assert_same(repeated.model(), state.model(), 0)
+
+
+def test_the_hidden_mean_follows_the_data():
+    X, how = rows(5), settings(batch_size=5)
+    state = start(X)
+    h0 = sigmoid(X @ state.parameters.W + state.parameters.c).mean(axis=0)
+    (after,) = train(X, state, how, 1)
+    expected = state.hidden_mean + HIDDEN_MEAN_RATE * (h0 - state.hidden_mean)
+    np.testing.assert_allclose(after.hidden_mean, expected, atol=1e-12)
+
+
+# -- schedules and penalties -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("linear", [1, 0.75, 0.5, 0.25, 0]),
+        ("cosine", [1, (1 + np.sqrt(0.5)) / 2, 0.5, (1 - np.sqrt(0.5)) / 2, 0]),
+    ],
+)
+def test_schedules_have_their_values(name, values):
+    actual = [SCHEDULES[name](progress) for progress in (0, 0.25, 0.5, 0.75, 1)]
+    np.testing.assert_allclose(actual, values, atol=1e-12)
+
+
+def test_the_schedule_runs_over_all_epochs():
+    X = rows(20)
+    states = train(X, start(X), settings(schedule="linear"), 4)
+    # The last of four updates of each of four epochs: 3, 7, 11 and 15 of 16 are done.
+    np.testing.assert_allclose(
+        [state.learning_rate for state in states], 0.2 * (1 - np.array([3, 7, 11, 15]) / 16)
+    )
+
+
+def cross_entropy(target, q):
+    return -(target * np.log(q) + (1 - target) * np.log1p(-q))
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_the_sparsity_pull_descends_the_cross_entropy(centered):
+    """Hinton (2010), section 11, by finite differences at the input of each unit."""
+    target, cost, rate = 0.1, 0.7, 0.2
+    X = rows(5)
+    state = start(X)
+    how = settings(centered=centered, sparsity_target=target, learning_rate=rate)
+    (without,) = train(X, state, how, 1)
+    (with_pull,) = train(X, state, dataclasses.replace(how, sparsity_cost=cost), 1)
+    q = without.hidden_mean
+    a = np.log(q / (1 - q))
+    eps = 1e-6
+    slope = (
+        cross_entropy(target, sigmoid(a + eps)) - cross_entropy(target, sigmoid(a - eps))
+    ) / (2 * eps)
+    mu = state.visible_mean * centered
+    lam = q * centered
+    W = -rate * cost * np.outer((X - mu).mean(axis=0), slope)
+    difference = [x - y for x, y in zip(with_pull.parameters, without.parameters, strict=True)]
+    np.testing.assert_allclose(difference[0], W, atol=1e-8)
+    np.testing.assert_allclose(difference[1], -W @ lam, atol=1e-8)
+    np.testing.assert_allclose(difference[2], -rate * cost * slope - W.T @ mu, atol=1e-8)
+
+
+def test_weight_decay_leaves_the_intercepts_alone():
+    X = rows(5)
+    (without,) = train(X, start(X), settings(), 1)
+    (decayed,) = train(X, start(X), settings(weight_decay=0.5), 1)
+    np.testing.assert_allclose(
+        decayed.parameters.W, without.parameters.W - 0.2 * 0.5 * start(X).parameters.W
+    )
+    np.testing.assert_array_equal(decayed.parameters.b, without.parameters.b)
+    np.testing.assert_array_equal(decayed.parameters.c, without.parameters.c)
