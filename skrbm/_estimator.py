@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -316,13 +318,19 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self
 
     def _resumed_state(self, X, rows):
-        """Return the state to go on from, with whatever was set on the attributes."""
+        """Return the state to go on from.
+
+        Weights and intercepts are those of the attributes, which the user may
+        have set; where these are averages, training goes on from what it had.
+        """
         state = self._state
         if state.hidden_mean.shape != (self.n_components,):
             raise ValueError(
                 f"n_components={self.n_components!r}, but the model to go on from has "
                 f"{len(state.hidden_mean)}. Set it back, or fit with warm_start=False."
             )
+        if state.average is None:
+            state = replace(state, parameters=self._model())
         return _fitting.resumed_state(state, X, rows, self.binarize)
 
     def _expose(self, outcome, whole):

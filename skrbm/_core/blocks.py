@@ -45,7 +45,7 @@ def map_rows(
         with np.errstate(over="ignore"):
             out[rows] = function(converted(X[rows], dtype, binarize))
 
-    crew.map(work, blocks(X.shape[0]))
+    crew.map(work, list(blocks(X.shape[0])))
     return out
 
 

@@ -9,12 +9,13 @@ less its mean over the m negative rows.  With one weight per row,
 w = [1/n, ..., -1/m, ...], and offsets mu and lambda it reads
 
     S = [v0; vk] - mu        G = w * ([h0; hk] - lambda)
-    dW = S'G       db = S'(w - G lambda)       dc = G'(1 - S mu)
+    dW = S'G       db = S'(w - G lambda)       dc = G'1
 
-which for mu = lambda = 0 is the ordinary gradient, and otherwise the centred
-gradient in ordinary coordinates: the one that training ``-(v-mu)'W(h-lambda) -
-b'v - c'h`` follows, without a change of variables before and after it
-(Montavon & Mueller 2012; Melchior, Fischer & Wiskott 2016, section 3).
+Here c is the hidden intercept at v = mu, so that P(h=1 | v) = sigmoid(c + SW);
+`parameters.at_offset` goes there and back.  For mu = lambda = 0 this is the
+ordinary gradient, and otherwise that of ``-(v-mu)'W(h-lambda) - b'v - c'h``
+(Montavon & Mueller 2012; Melchior, Fischer & Wiskott 2016, section 3), whose
+visible intercept b + W lambda is carried as b, for lambda moves.
 """
 
 from __future__ import annotations
@@ -22,40 +23,103 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse
 
 from skrbm._core.blocks import converted
-from skrbm._core.operations import add_outer, add_product, affine, product, sigmoid
+from skrbm._core.operations import (
+    add_outer,
+    add_product,
+    sigmoid,
+    times,
+    times_transposed,
+)
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import bernoulli, bernoulli_rows
+from skrbm._core.sampling import N_WORDS, bernoulli, draw, sparse_rows
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, Rows
 
 MAX_SLABS = 16
+# Products with a sparse matrix cost about ten times as much for each non-zero.
+_SPARSE = 0.1
 
 
 class _Slab:
-    """A range of visible units: its parameters, and its values in both phases."""
+    """A range of visible units in both phases, dense and centred: v - mu."""
 
-    def __init__(self, features: slice, model: Parameters, n: int, m: int) -> None:
-        self.features = features
-        self.W, self.b = model.W[features], model.b[features]
-        dtype, n_features = model.W.dtype, len(self.b)
-        # V stacks v0 (n, n_features) and vk (m, n_features).
-        self.V = np.empty((n + m, n_features), dtype)
-        self.v0: Rows = self.V[:n]
-        self.vk: Rows = self.V[n:]
-        self.p = self.V[n:]  # P(v=1 | h), until vk is drawn in its place
-        self.VW = np.empty((n + m, model.W.shape[1]), dtype)
+    def __init__(self, model: Parameters, mu: Array, n: int, m: int) -> None:
+        self.W, self.b, self.mu = model.W, model.b, mu
+        # S stacks both phases, (n + m, n_features).
+        self.S = np.empty((n + m, len(mu)), model.W.dtype)
+        self.SW = np.empty((n + m, model.W.shape[1]), model.W.dtype)
+        self.S0, self.Sk = self.S[:n], self.S[n:]
+        self.SW0, self.SWk = self.SW[:n], self.SW[n:]
+
+    def load(self, v0: Array) -> None:
+        """Take the positive rows."""
+        np.subtract(v0, self.mu, out=self.S0)
+        times(self.S0, self.W, out=self.SW0)
+
+    def sample(self, h: Array, rng: np.random.Generator) -> None:
+        """Draw negative rows v ~ P(v | h) = sigmoid(b + Wh)."""
+        x = times_transposed(h, self.W, out=self.Sk)
+        np.subtract(draw(sigmoid(x, self.b, N_WORDS), rng), self.mu, out=self.Sk)
+        times(self.Sk, self.W, out=self.SWk)
+
+    def add_gradient(self, W: Array, b: Array, G: Array, r: Array, keep: float) -> None:
+        """Turn W into ``keep W + S'G`` and add S'r to b."""
+        add_product(W, self.S, G, keep)
+        b += r @ self.S
+
+
+class _SparseSlab(_Slab):
+    """All visible units, of which few are on: S is never formed, but v is kept.
+
+    S W = v W - mu W and S'G = v'G - mu (1'G), so that the products follow the
+    non-zeros.  Samples that are not sparse enough, early in training, are dense.
+    """
+
+    def load(self, v0: Rows) -> None:
+        """Take the positive rows."""
+        self.v0 = v0
+        self.mu_W = self.mu @ self.W
+        np.subtract(times(v0, self.W), self.mu_W, out=self.SW0)
+
+    def sample(self, h: Array, rng: np.random.Generator) -> None:
+        """Draw negative rows v ~ P(v | h) = sigmoid(b + Wh)."""
+        x = times_transposed(h, self.W, out=self.Sk)
+        on = draw(sigmoid(x, self.b, N_WORDS), rng)
+        if np.count_nonzero(on) > _SPARSE * on.size:
+            self.vk = on.astype(self.W.dtype)
+        else:
+            self.vk = sparse_rows(on, self.W.dtype)
+        np.subtract(times(self.vk, self.W), self.mu_W, out=self.SWk)
+
+    def add_gradient(self, W: Array, b: Array, G: Array, r: Array, keep: float) -> None:
+        """Turn W into ``keep W + S'G`` and add S'r to b."""
+        n = self.v0.shape[0]
+        add_product(W, self.v0, G[:n], keep)
+        add_product(W, self.vk, G[n:])
+        b += self.v0.T @ r[:n] + self.vk.T @ r[n:] - r.sum() * self.mu
+        if self.mu.any():
+            add_outer(W, self.mu, -G.sum(axis=0))
+
+
+class _Part:
+    """A range of rows of the hidden layer in both phases."""
+
+    def __init__(self, slabs: Sequence[_Slab], h: Array, rows: slice, chains: slice):
+        # The first slab's part of SW becomes the sum of all, and then H.
+        self.H0, *self.more0 = (slab.SW0[rows] for slab in slabs)
+        self.Hk, *self.morek = (slab.SWk[chains] for slab in slabs)
+        self.h = h[chains]
 
 
 class MiniBatch:
     """Both layers in both phases of a mini-batch, and the model they belong to.
 
-    ``n`` is the number of positive rows.  ``chains`` (m, n_components) holds the
-    hidden states of persistent chains, which every negative phase moves on;
-    without it there are as many negative rows as positive ones.  The model and
-    the chains are held by reference.
+    ``model`` holds W, b and the c at mu; ``n`` is the number of positive rows.
+    ``chains`` (m, n_components) holds the hidden states of persistent chains,
+    which every negative phase moves on; without it there are as many negative
+    rows as positive ones.  Model and chains are held by reference.
 
     The visible units are cut in slabs and the rows of the hidden layer in as
     many parts, by the shape of the data alone, and each index has random numbers
@@ -65,27 +129,40 @@ class MiniBatch:
     def __init__(
         self,
         model: Parameters,
+        mu: Array,
         n: int,
         chains: Array | None = None,
         *,
+        sparse: bool = False,
         n_gibbs_steps: int = 1,
         sample_statistics: bool = False,
         binarize: float | None = None,
     ) -> None:
         n_features, n_components = model.W.shape
         m = n if chains is None else len(chains)
-        self.model, self.n = model, n
+        self.c, self.n, self.sparse = model.c, n, sparse
         self.persistent = chains is not None
         self.n_gibbs_steps = n_gibbs_steps
         self.sample_statistics = sample_statistics
         self.binarize = binarize
-        n_slabs = count_slabs(n + m, n_features, n_components)
-        self.slabs = [_Slab(s, model, n, m) for s in cut(n_features, n_slabs)]
+        count = 1 if sparse else count_slabs(n + m, n_features, n_components)
+        self.features = cut(n_features, count)
+        self.slabs = [
+            (_SparseSlab if sparse else _Slab)(
+                Parameters(model.W[s], model.b[s], model.c), mu[s], n, m
+            )
+            for s in self.features
+        ]
         # H stacks h0 (n, n_components) and hk (m, n_components).
-        self.H = self.slabs[0].VW
-        self.h = np.empty((m, n_components), model.W.dtype) if chains is None else chains
+        self.H = self.slabs[0].SW
+        h = np.empty((m, n_components), model.W.dtype) if chains is None else chains
+        self.parts = [
+            _Part(self.slabs, h, rows, chains)
+            for rows, chains in zip(cut(n, count), cut(m, count), strict=True)
+        ]
+        self.h = h
         self.w = np.repeat(np.array([1 / n, -1 / m], model.W.dtype), [n, m])
-        self.parts = list(zip(cut(n, n_slabs), cut(m, n_slabs), strict=True))
+        self.indices = range(count)
 
     def run_phases(
         self, batch: Rows, streams: Sequence[np.random.Generator], crew: Crew
@@ -94,59 +171,46 @@ class MiniBatch:
 
         The hidden layers hold probabilities unless statistics are to be sampled.
         """
-        everyone = range(len(self.slabs))
-        crew.map(lambda i: self._load(self.slabs[i], batch), everyone)
-        crew.map(lambda i: self._infer_positive(i, streams[i]), everyone)
+        crew.map(lambda i: self._load(i, batch), self.indices)
+        crew.map(lambda i: self._infer_positive(self.parts[i], streams[i]), self.indices)
         for step in range(self.n_gibbs_steps):
             last = step == self.n_gibbs_steps - 1
-            crew.map(lambda i: self._sample_visible(self.slabs[i], streams[i]), everyone)
-            crew.map(lambda i: self._infer_negative(i, streams[i], last), everyone)
+            crew.map(lambda i: self.slabs[i].sample(self.h, streams[i]), self.indices)
+            crew.map(
+                lambda i: self._infer_negative(self.parts[i], streams[i], last=last),
+                self.indices,
+            )
 
-    def _load(self, slab: _Slab, batch: Rows) -> None:
-        """Take v0 from the rows, in the type of the model, and its v0 W."""
-        if sparse.issparse(batch):
-            slab.v0 = converted(batch, slab.W.dtype, self.binarize)
-        elif self.binarize is None:
-            slab.v0[...] = batch[:, slab.features]
-        else:
-            slab.v0[...] = batch[:, slab.features] > self.binarize
-        product(slab.v0, slab.W, out=slab.VW[: self.n])
+    def _load(self, i: int, batch: Rows) -> None:
+        if not self.sparse and len(self.slabs) > 1:
+            batch = batch[:, self.features[i]]
+        if self.sparse or self.binarize is not None:
+            batch = converted(batch, self.c.dtype, self.binarize)
+        self.slabs[i].load(batch)
 
-    def _sample_visible(self, slab: _Slab, rng: np.random.Generator) -> None:
-        """Draw v ~ P(v | h) = sigmoid(b + Wh), and take its v W."""
-        p = affine(self.h, slab.W.T, slab.b, out=slab.p)
-        sigmoid(p, out=p)
-        if sparse.issparse(slab.v0):
-            slab.vk = bernoulli_rows(p, rng)
-        else:
-            bernoulli(p, rng, out=p)
-        product(slab.vk, slab.W, out=slab.VW[self.n :])
-
-    def _infer(self, rows: slice) -> Array:
-        """Return P(h | v) = sigmoid(c + v'W) from the slabs' shares of v'W."""
-        p = self.H[rows]
-        for slab in self.slabs[1:]:
-            p += slab.VW[rows]
-        p += self.model.c
-        return sigmoid(p, out=p)
-
-    def _infer_positive(self, i: int, rng: np.random.Generator) -> None:
-        rows, chains = self.parts[i]
-        p = self._infer(rows)
+    def _infer_positive(self, part: _Part, rng: np.random.Generator) -> None:
+        """Infer h0, and draw the h that a chain without persistence starts from."""
+        p = self._infer(part.H0, part.more0)
         if self.sample_statistics:
             bernoulli(p, rng, out=p)
-            if not self.persistent:
-                self.h[chains] = p
-        elif not self.persistent:
-            bernoulli(p, rng, out=self.h[chains])
+        if not self.persistent:
+            part.h[...] = p if self.sample_statistics else bernoulli(p, rng)
 
-    def _infer_negative(self, i: int, rng: np.random.Generator, last: bool) -> None:
-        chains = self.parts[i][1]
-        p = self._infer(slice(self.n + chains.start, self.n + chains.stop))
+    def _infer_negative(
+        self, part: _Part, rng: np.random.Generator, *, last: bool
+    ) -> None:
+        """Infer hk, and draw the h that the next Gibbs step starts from."""
+        p = self._infer(part.Hk, part.morek)
         if self.persistent or self.sample_statistics or not last:
-            bernoulli(p, rng, out=self.h[chains])
+            bernoulli(p, rng, out=part.h)
         if self.sample_statistics:
-            p[...] = self.h[chains]
+            p[...] = part.h
+
+    def _infer(self, a: Array, more: Sequence[Array]) -> Array:
+        """Return P(h=1 | v) = sigmoid(c + SW) from the slabs' shares of SW."""
+        for share in more:
+            a += share
+        return sigmoid(a, self.c)
 
     def mean_activity(self) -> Array:
         """Return the mean of h0."""
@@ -156,7 +220,6 @@ class MiniBatch:
         self,
         target: Parameters,
         learning_rate: float,
-        mu: Array,
         lam: Array,
         crew: Crew,
         *,
@@ -165,7 +228,7 @@ class MiniBatch:
     ) -> None:
         """Set ``target.W`` to ``keep target.W`` and add the gradient to target.
 
-        ``mu`` and ``lam`` are the offsets; ``pull`` (n_components,) is a further
+        ``lam`` is the hidden offset; ``pull`` (n_components,) is a further
         derivative at the input of each hidden unit on the positive rows.  The
         hidden layer is used up.
         """
@@ -176,31 +239,14 @@ class MiniBatch:
         if pull is not None:
             G[: self.n] += learning_rate / self.n * pull
         r = w - G @ lam
-
-        def add_slab(slab: _Slab) -> Array:
-            W, b, mu_s = target.W[slab.features], target.b[slab.features], mu[slab.features]
-            if sparse.issparse(slab.v0):
-                return self._add_sparse(slab, W, b, mu_s, G, r, keep)
-            S = np.subtract(slab.V, mu_s, out=slab.V)
-            add_product(W, S, G, keep)
-            b += r @ S
-            return S @ mu_s
-
-        S_mu = sum(crew.map(add_slab, self.slabs))
-        c = target.c
-        c += (1 - S_mu) @ G
-
-    def _add_sparse(
-        self, slab: _Slab, W: Array, b: Array, mu: Array, G: Array, r: Array, keep: float
-    ) -> Array:
-        """Do the same without forming S: S'G = V'G - mu (1'G)."""
-        n = self.n
-        add_product(W, slab.v0, G[:n], keep)
-        add_product(W, slab.vk, G[n:])
-        b += slab.v0.T @ r[:n] + slab.vk.T @ r[n:] - mu * r.sum()
-        if mu.any():
-            add_outer(W, mu, -G.sum(axis=0))
-        return np.concatenate([slab.v0 @ mu, slab.vk @ mu]) - mu @ mu
+        W, b, c = target
+        c += G.sum(axis=0)
+        crew.map(
+            lambda i: self.slabs[i].add_gradient(
+                W[self.features[i]], b[self.features[i]], G, r, keep
+            ),
+            self.indices,
+        )
 
 
 def count_slabs(n_rows: int, n_features: int, n_components: int) -> int:

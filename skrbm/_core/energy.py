@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from skrbm._core.operations import affine, sigmoid, softplus
+from skrbm._core.operations import sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, Rows
 
@@ -25,16 +25,14 @@ def hidden_probabilities(
     parameters: Parameters, v: Rows, out: Array | None = None
 ) -> Array:
     """Return ``P(h=1 | v) = sigmoid(c + v'W)``."""
-    a = affine(v, parameters.W, parameters.c, out)
-    return sigmoid(a, out=a)
+    return sigmoid(times(v, parameters.W, out), parameters.c)
 
 
 def visible_probabilities(
     parameters: Parameters, h: Array, out: Array | None = None
 ) -> Array:
     """Return ``P(v=1 | h) = sigmoid(b + Wh)``."""
-    x = affine(h, parameters.W.T, parameters.b, out)
-    return sigmoid(x, out=x)
+    return sigmoid(times_transposed(h, parameters.W, out), parameters.b)
 
 
 def energy(parameters: Parameters, v: Rows, h: Array) -> Array:
@@ -49,7 +47,7 @@ def free_energy(parameters: Parameters, v: Rows) -> Array:
     Sums are accumulated in double precision.
     """
     W, b, c = parameters
-    a = affine(v, W, c)
+    a = times(v, W) + c
     return -(v @ b.astype(np.float64)) - softplus(a).sum(axis=1, dtype=np.float64)
 
 
@@ -76,15 +74,12 @@ def pseudo_log_likelihood(parameters: Parameters, v: Rows) -> Array:
     rows_at_once = max(1, _BLOCK // len(b))
     for start in range(0, len(scores), rows_at_once):
         block = v[start : start + rows_at_once]
-        a = affine(block, W64, c64)
-        on, off = sigmoid(a, np.empty_like(a)), sigmoid(-a, np.empty_like(a))
+        a = times(block, W64) + c64
         if sparse.issparse(block):
             block = block.toarray()
-        for row, (v_n, p, q) in enumerate(
-            zip(block, on.astype(W.dtype), off.astype(W.dtype), strict=True)
-        ):
+        for row, (v_n, a_n) in enumerate(zip(block, a, strict=True)):
             s = 1 - 2 * v_n.astype(np.float64)
-            x = s * b + tables.log_mean(v_n, p, q)
+            x = s * b + tables.log_mean(v_n, a_n)
             scores[start + row] = -softplus(x).sum()
     return scores
 
@@ -111,16 +106,17 @@ class _FlipTables:
         self.n_rows = max(1, _BLOCK // n_components)
         self.scratch = np.empty((min(self.n_rows, n_features), n_components), W.dtype)
 
-    def log_mean(self, v: Array, p: Array, q: Array) -> Array:
-        """Return the sums for one row v; p = sigmoid(a) and q = sigmoid(-a)."""
+    def log_mean(self, v: Array, a: Array) -> Array:
+        """Return the sums for one row v with hidden input a."""
         off, on = np.flatnonzero(v == 0), np.flatnonzero(v == 1)
         total = np.empty(len(v))
         if not self.fits or len(off) + len(on) < len(v):
             s = 1 - 2 * v.astype(np.float64)[:, None]
-            with np.errstate(divide="ignore"):  # log 0 is the right limit here
-                log_p, log_q = np.log(p, dtype=np.float64), np.log(q, dtype=np.float64)
+            log_p, log_q = -softplus(-a), -softplus(a)
             np.logaddexp(log_q, log_p + s * self.W).sum(axis=1, out=total)
             return total
+        dtype = self.W.dtype
+        p, q = sigmoid(a.copy()).astype(dtype), sigmoid(-a).astype(dtype)
         for units, rate, rest in ((off, p, q), (on, q, p)):
             for start in range(0, len(units), self.n_rows):
                 block = units[start : start + self.n_rows]

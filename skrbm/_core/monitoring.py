@@ -66,5 +66,7 @@ def reconstruction_error(model: Parameters, rows: Array) -> float:
 
 def relative_change(before: Parameters, after: Parameters) -> float:
     """Return the norm of the change of W over the norm of W."""
-    norm: Array = np.linalg.norm(after.W)
-    return float(np.linalg.norm(after.W - before.W) / norm) if norm else 0.0
+    # In double precision the squares of any single-precision weights are finite.
+    change = (after.W.astype(np.float64) - before.W).ravel()
+    W = after.W.astype(np.float64).ravel()
+    return float(np.sqrt(change @ change) / max(np.sqrt(W @ W), np.finfo(float).tiny))

@@ -15,9 +15,9 @@ from scipy.linalg import get_blas_funcs
 
 from skrbm._core.types import Array, Rows
 
-
 # With this many rows or more numpy's products serve: they let other threads run
-# meanwhile, as scipy's direct calls of BLAS do not.  With fewer those are faster.
+# meanwhile, as scipy's direct calls of BLAS do not.  With fewer those are faster,
+# by a third where a matrix is transposed or a sum accumulated.
 _FEW_ROWS = 48
 
 
@@ -26,47 +26,42 @@ def _blas(name: str, dtype: np.dtype[Any]) -> Callable[..., Array]:
     return get_blas_funcs(name, dtype=dtype)
 
 
-def product(x: Rows, M: Array, out: Array | None = None) -> Array:
-    """Return ``x M``."""
-    # x: (n, a)  M: (a, b) -> (n, b)
-    if sparse.issparse(x):
-        out = np.empty((x.shape[0], M.shape[1]), M.dtype) if out is None else out
-        out[...] = x @ M
-        return out
-    if out is not None and len(x) < _FEW_ROWS and M.flags.f_contiguous:
-        # numpy's matmul is slow by a third on a transposed matrix and few rows;
-        # this is the same product, as Fortran stores it.
-        gemm = _blas("gemm", M.dtype)
-        gemm(1.0, M, x.T, 0.0, out.T, trans_a=True, overwrite_c=True)
-        return out
-    return np.matmul(x, M, out=out)
+def times(x: Rows, W: Array, out: Array | None = None) -> Array:
+    """Return ``x W``."""
+    # x: (n, f)  W: (f, c) -> (n, c)
+    if isinstance(x, np.ndarray):
+        return np.matmul(x, W, out=out)
+    if out is None:
+        return x @ W
+    out[...] = x @ W
+    return out
 
 
-def affine(x: Rows, M: Array, intercept: Array, out: Array | None = None) -> Array:
-    """Return ``x M + intercept`` row by row."""
-    out = product(x, M, out)
-    out += intercept
+def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
+    """Return ``h W'``."""
+    # h: (n, c)  W: (f, c) -> (n, f)
+    if out is None or len(h) >= _FEW_ROWS:
+        return np.matmul(h, W.T, out=out)
+    _blas("gemm", W.dtype)(1.0, W.T, h.T, 0.0, out.T, trans_a=True, overwrite_c=True)
     return out
 
 
 def add_product(W: Array, v: Rows, G: Array, keep: float = 1.0) -> None:
     """Compute ``W = keep W + v'G`` in place."""
     # v: (n, f)  G: (n, c) -> (f, c)
-    if sparse.issparse(v):
-        # Only the features that some row uses are touched.
-        features, position = np.unique(v.indices, return_inverse=True)
-        shape = (v.shape[0], len(features))
-        used = sparse.csr_array((v.data, position, v.indptr), shape)
-        if keep != 1:
-            W *= keep
-        W[features] += used.T @ G
-    elif len(v) < 2 * _FEW_ROWS:
+    if isinstance(v, np.ndarray) and len(v) < 2 * _FEW_ROWS:
         gemm = _blas("gemm", W.dtype)
         gemm(1.0, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
-    else:
-        if keep != 1:
-            W *= keep
+        return
+    if keep != 1:
+        W *= keep
+    if isinstance(v, np.ndarray):
         W += v.T @ G
+        return
+    # Only the features that some row uses are touched.
+    features, position = np.unique(v.indices, return_inverse=True)
+    shape = (v.shape[0], len(features))
+    W[features] += sparse.csr_array((v.data, position, v.indptr), shape).T @ G
 
 
 def add_outer(W: Array, x: Array, y: Array) -> None:
@@ -80,16 +75,17 @@ def move_towards(mean: Array, value: Array, step: float) -> None:
     _blas("axpy", mean.dtype)(value.reshape(-1), mean.reshape(-1), a=step)
 
 
-def sigmoid(x: Array, out: Array) -> Array:
-    """Return ``1 / (1 + exp(-x))``, accurate to rounding for every x.
+def sigmoid(x: Array, intercept: Array | float = 0.0, scale: float = 1.0) -> Array:
+    """Turn x into ``scale / (1 + exp(-(x + intercept)))``, in place.
 
-    The exponential of a large -x may overflow to infinity, which gives the
-    right limit; callers silence that warning once, around their loop.
+    Accurate to rounding for every x.  The exponential of a large -x may overflow
+    to infinity, which gives the right limit; callers silence that warning once,
+    around their loop.
     """
-    np.negative(x, out=out)
-    np.exp(out, out=out)
-    out += 1
-    return np.reciprocal(out, out=out)
+    np.subtract(np.negative(intercept), x, out=x)
+    np.exp(x, out=x)
+    x += 1
+    return np.divide(scale, x, out=x)
 
 
 def softplus(x: Array) -> Array:

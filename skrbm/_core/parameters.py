@@ -33,6 +33,16 @@ class Parameters(NamedTuple):
         return all(bool(np.isfinite(part).all()) for part in self)
 
 
+def shift(parameters: Parameters, mu: Array) -> None:
+    """Move the point where the hidden intercept is taken by mu, in place.
+
+    c + v'W = (c + mu'W) + (v - mu)'W: the centred form has the intercept c + mu'W
+    where the ordinary one has c.  Back goes ``shift(parameters, -mu)``.
+    """
+    c = parameters.c
+    c += mu @ parameters.W
+
+
 def zeros_like(parameters: Parameters) -> Parameters:
     """Return parameters of the same shapes, all zero."""
     return Parameters(*(np.zeros_like(part) for part in parameters))

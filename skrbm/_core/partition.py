@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from scipy.special import logsumexp
 
-from skrbm._core.operations import affine, sigmoid, softplus
+from skrbm._core.operations import sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import bernoulli, generator
 from skrbm._core.threads import Crew, cut
@@ -72,15 +72,15 @@ def anneal(
     W, b, c = parameters
     slope = (b - base).astype(np.float64)
     log_weight = np.zeros(len(v))
-    a = affine(v, W, c)
+    a = times(v, W) + c
     for now, then in itertools.pairwise(betas.astype(W.dtype)):
         log_weight += np.float64(then - now) * (v @ slope)
         log_weight += softplus(then * a).sum(axis=1, dtype=np.float64)
         log_weight -= softplus(now * a).sum(axis=1, dtype=np.float64)
-        h = bernoulli(sigmoid(then * a, out=a), rng, out=a)
-        x = affine(then * h, W.T, (1 - then) * base + then * b)
-        v = bernoulli(sigmoid(x, out=x), rng, out=x)
-        a = affine(v, W, c)
+        h = bernoulli(sigmoid(then * a), rng, out=a)
+        x = times_transposed(then * h, W)
+        v = bernoulli(sigmoid(x, (1 - then) * base + then * b), rng, out=x)
+        a = times(v, W) + c
     return log_weight, v
 
 
@@ -103,7 +103,7 @@ def annealed(
     logarithm of the mean of exp(-reverse) errs, negated, high.  They begin at
     rows of ``start`` or, without it, where the forward chains end.
     """
-    tile = sigmoid(base, out=np.empty_like(base))
+    tile = sigmoid(base.copy())
 
     def run(chains: slice) -> tuple[Array, Array]:
         rng = generator(root, chains.start)

@@ -7,7 +7,10 @@ from scipy import sparse
 
 from skrbm._core.energy import hidden_probabilities, visible_probabilities
 from skrbm._core.parameters import Parameters
-from skrbm._core.types import Array, Rows
+from skrbm._core.types import Array, DType, Rows
+
+# Draws compare a probability with 16 random bits.
+N_WORDS = 1 << 16
 
 
 def generator(root: int, *key: int) -> np.random.Generator:
@@ -26,46 +29,45 @@ def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> A
 
     ``out`` may be p itself, or an array of booleans.
     """
-    n_words = (p.size + 3) // 4
-    words = rng.bit_generator.random_raw(n_words).view(np.uint16)[: p.size]
-    return compare_with_bits(p, words.reshape(p.shape), rng, out)
-
-
-def compare_with_bits(
-    p: Array, words: Array, rng: np.random.Generator, out: Array | None = None
-) -> Array:
-    """Return ``U < p`` for uniform U whose leading bits are ``words``.
-
-    The words settle all but one draw in 2^16 (for 16-bit words): only where the
-    word equals the leading bits of p does the rest of U matter, and only there
-    is it drawn.  P(1) is p to the resolution of double precision.
-    """
-    n_values = 1 << (8 * words.itemsize)
-    scaled = p * p.dtype.type(n_values)
-    # p = 1 has no leading bits of its own: it ties with the last word, and wins.
-    leading = np.minimum(scaled, n_values - 1).astype(words.dtype)
-    tie = words == leading
-    on = np.less(words, leading)
-    if tie.any():
-        rest = rng.random(np.count_nonzero(tie))
-        on[tie] = words[tie] + rest < scaled[tie]
+    on = draw(p * p.dtype.type(N_WORDS), rng)
     if out is None:
         return on.astype(p.dtype)
     out[...] = on
     return out
 
 
-def bernoulli_rows(p: Array, rng: np.random.Generator) -> Rows:
-    """Draw as `bernoulli` does, in CSR if at most one draw in ten is a 1."""
-    on = bernoulli(p, rng, out=np.empty(p.shape, bool))
-    n_rows, n_columns = p.shape
-    # Products with a sparse matrix cost about ten times as much per non-zero.
-    if np.count_nonzero(on) > 0.1 * on.size:
-        return on.astype(p.dtype)
+def draw(scaled: Array, rng: np.random.Generator) -> Array:
+    """Return booleans that are True with probability ``scaled / N_WORDS``.
+
+    Overwrites ``scaled``.
+    """
+    words = rng.bit_generator.random_raw((scaled.size + 3) // 4).view(np.uint16)
+    return settle(scaled, words[: scaled.size].reshape(scaled.shape), rng)
+
+
+def settle(scaled: Array, words: Array, rng: np.random.Generator) -> Array:
+    """Return ``words + U < scaled`` for uniform U in [0, 1); overwrites ``scaled``.
+
+    A whole word below or above settles the draw without U, exactly, since the
+    difference of a word and a number within 1 of it is free of rounding.  Only
+    the one draw in as many as there are words that is left drives U, which is
+    drawn for it alone: P(True) has the resolution of double precision.
+    """
+    margin = np.subtract(scaled, words, out=scaled)
+    on, perhaps = margin >= 1, margin > 0
+    if np.count_nonzero(on) != np.count_nonzero(perhaps):
+        open_ = perhaps ^ on
+        on[open_] = rng.random(np.count_nonzero(open_)) < margin[open_]
+    return on
+
+
+def sparse_rows(on: Array, dtype: DType) -> sparse.csr_array:
+    """Return booleans as CSR with ones of the type given."""
+    n_rows, n_columns = on.shape
     flat = np.flatnonzero(on)
     first = np.searchsorted(flat, np.arange(n_rows + 1) * n_columns)
-    data = np.ones(len(flat), p.dtype)
-    return sparse.csr_array((data, flat % n_columns, first), p.shape)
+    data = np.ones(len(flat), dtype)
+    return sparse.csr_array((data, flat % n_columns, first), on.shape)
 
 
 @np.errstate(over="ignore")  # of exp(-x), see sigmoid

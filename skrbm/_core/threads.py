@@ -6,10 +6,12 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
+
+import numpy as np
 
 # threadpoolctl is a requirement of scikit-learn.
 from threadpoolctl import ThreadpoolController
@@ -95,13 +97,21 @@ class Crew:
             self._pool = None
         _single_threaded_blas.__exit__()
 
-    def map(self, task: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Return ``[task(item) for item in items]``, items shared among threads."""
-        items = list(items)
+    def map(self, task: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return ``[task(item) for item in items]``, items shared among threads.
+
+        Floating point errors are treated everywhere as in the calling thread.
+        """
         if self._pool is None or len(items) == 1:
             return [task(item) for item in items]
+        treatment = np.geterr()
+
+        def elsewhere(item: T) -> R:
+            with np.errstate(**treatment):
+                return task(item)
+
         mine = -(-len(items) // self.n_threads)
-        others = [self._pool.submit(task, item) for item in items[mine:]]
+        others = [self._pool.submit(elsewhere, item) for item in items[mine:]]
         return [task(item) for item in items[:mine]] + [f.result() for f in others]
 
 

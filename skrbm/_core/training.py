@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from skrbm._core.averaging import Average
 from skrbm._core.contrastive_divergence import MAX_SLABS, MiniBatch
 from skrbm._core.operations import move_towards
-from skrbm._core.parameters import Parameters, zeros_like
+from skrbm._core.parameters import Parameters, shift, zeros_like
 from skrbm._core.sampling import bernoulli, generator
 from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows
@@ -78,6 +79,13 @@ class TrainingState:
         average = self.average and self.average.value()
         return average or self.parameters
 
+    def shift(self, mu: Array) -> None:
+        """Move the point where hidden intercepts are taken by mu, in place."""
+        mean = self.average and self.average.mean
+        for parameters in (self.parameters, self.velocity, mean):
+            if parameters is not None:
+                shift(parameters, mu)
+
     def copy(self) -> TrainingState:
         """Return a state that shares no array with this one."""
         return replace(
@@ -100,13 +108,13 @@ def prepare(state: TrainingState, settings: Settings) -> TrainingState:
     ):
         p = np.tile(state.hidden_mean, (settings.n_chains, 1))
         chains = bernoulli(p, generator(state.root, CHAINS, state.epoch))
-    if settings.average is not None and average is None:
-        average = Average(settings.average)
+    if average is None or average.weight != settings.average:
+        average = None if settings.average is None else Average(settings.average)
     return replace(
         state,
         velocity=velocity if settings.momentum else None,
         chains=chains if settings.n_chains is not None else None,
-        average=average if settings.average is not None else None,
+        average=average,
     )
 
 
@@ -119,21 +127,20 @@ def epochs(
     crew: Crew,
 ) -> Iterator[TrainingState]:
     """Yield the state after each of ``n_epochs`` passes over X, or ``rows`` of it."""
+    # The loop owns its state and trains the arrays in place; what leaves is a copy.
     loop = _Loop(X, rows, prepare(state, settings).copy(), settings, crew)
     schedule = SCHEDULES[settings.schedule]
     for done in range(n_epochs):
-        yield loop.run_epoch(
+        loop.run_epoch(
             lambda part, done=done: (
                 settings.learning_rate * schedule((done + part) / n_epochs)
             )
         )
+        yield loop.state.copy()
 
 
 class _Loop:
-    """The update on one mini-batch, and the pass over all of them.
-
-    The arrays of its state are trained in place.
-    """
+    """The update on one mini-batch, and the pass over all of them."""
 
     def __init__(
         self,
@@ -145,28 +152,36 @@ class _Loop:
     ) -> None:
         self.X, self.rows, self.state = X, rows, state
         self.settings, self.crew = settings, crew
-        self.mini_batches: dict[int, MiniBatch] = {}
-        model = state.parameters
         # Without centring both offsets are zero, and the formulas stay the same.
-        self.mu = state.visible_mean.astype(model.W.dtype) * settings.centered
-        self.lam = state.hidden_mean if settings.centered else np.zeros_like(model.c)
+        self.mu = state.visible_mean.astype(state.parameters.W.dtype)
+        self.lam = state.hidden_mean
+        if not settings.centered:
+            self.mu, self.lam = np.zeros_like(self.mu), np.zeros_like(self.lam)
+        self.mini_batches: dict[int, MiniBatch] = {}
 
     def mini_batch(self, n: int) -> MiniBatch:
         """Return the buffers for mini-batches of n rows; the last may be short."""
         if n not in self.mini_batches:
             self.mini_batches[n] = MiniBatch(
                 self.state.parameters,
+                self.mu,
                 n,
                 self.state.chains,
+                sparse=sparse.issparse(self.X),
                 n_gibbs_steps=self.settings.n_gibbs_steps,
                 sample_statistics=self.settings.sample_statistics,
                 binarize=self.settings.binarize,
             )
         return self.mini_batches[n]
 
-    @np.errstate(over="ignore")  # of exp(-x), see sigmoid
-    def run_epoch(self, rate: Callable[[float], float]) -> TrainingState:
-        """Pass once over the rows."""
+    # Overflow is exp(-x) at its limit, see sigmoid; divergence is for the consumer.
+    @np.errstate(over="ignore", invalid="ignore")
+    def run_epoch(self, rate: Callable[[float], float]) -> None:
+        """Pass once over the rows.
+
+        The state enters and leaves in ordinary form, so that an epoch does not
+        show whether the one before it was run in the same call.
+        """
         state, settings, order = self.state, self.settings, self.rows
         n_rows = self.X.shape[0] if order is None else len(order)
         if settings.shuffle:
@@ -176,6 +191,7 @@ class _Loop:
             generator(state.root, PHASES, state.epoch, slab) for slab in range(MAX_SLABS)
         ]
         n_updates, learning_rate = state.n_updates, 0.0
+        state.shift(self.mu)
         for start in range(0, n_rows, settings.batch_size):
             rows = slice(start, min(start + settings.batch_size, n_rows))
             batch = self.X[rows if order is None else order[rows]]
@@ -184,6 +200,7 @@ class _Loop:
             n_updates += 1
             if state.average is not None:
                 state.average.add(state.parameters, n_updates, settings.batch_size)
+        state.shift(-self.mu)
         if state.average is not None:
             state.average.end_epoch()
         self.state = replace(
@@ -192,7 +209,6 @@ class _Loop:
             n_updates=n_updates,
             learning_rate=learning_rate,
         )
-        return self.state.copy()
 
     def update(
         self, batch: Rows, streams: Sequence[np.random.Generator], learning_rate: float
@@ -211,17 +227,16 @@ class _Loop:
 
         shrink = 1 - learning_rate * settings.weight_decay
         if state.velocity is None:
-            mini_batch.add_gradient(
-                state.parameters, learning_rate, self.mu, self.lam, self.crew, keep=shrink, pull=pull
-            )
-            return
-        W, b, c = state.velocity
-        b *= settings.momentum
-        c *= settings.momentum
+            target, keep = state.parameters, shrink
+        else:
+            target, keep = state.velocity, settings.momentum
+            for intercept in (target.b, target.c):
+                intercept *= keep
         mini_batch.add_gradient(
-            state.velocity, learning_rate, self.mu, self.lam, self.crew, keep=settings.momentum, pull=pull
+            target, learning_rate, self.lam, self.crew, keep=keep, pull=pull
         )
-        W = state.parameters.W
-        W *= shrink
-        for part, change in zip(state.parameters, state.velocity, strict=True):
-            part += change
+        if state.velocity is not None:
+            W = state.parameters.W
+            W *= shrink
+            for part, change in zip(state.parameters, state.velocity, strict=True):
+                part += change
