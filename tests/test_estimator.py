@@ -1,0 +1,595 @@
+"""What a fitted estimator offers, and how fits continue, stop and fail."""
+
+import pickle
+import re
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from enumeration import (
+    FALSE_ALARM,
+    chi_square,
+    indices,
+    kernel,
+    log_visible,
+    random_model,
+    sigmoid,
+    states,
+)
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from skrbm import BinaryCDRBM, DataRangeWarning, DivergenceError
+from skrbm._fitting import split
+
+
+def make(n_components=3, **changes):
+    """Return an estimator whose result depends on no default that may change."""
+    settings = {
+        "learning_rate": 0.1,
+        "batch_size": 10,
+        "n_iter": 3,
+        "n_gibbs_steps": 1,
+        "persistent": False,
+        "statistics": "probabilities",
+        "centered": True,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "sparsity_cost": 0.0,
+        "learning_rate_schedule": "constant",
+        "average": None,
+        "weight_scale": 0.01,
+        "visible_intercept_init": "logit",
+        "hidden_intercept_init": -1.0,
+        "shuffle": True,
+        "early_stopping": False,
+        "n_jobs": 1,
+        "random_state": 0,
+    }
+    return BinaryCDRBM(n_components, **(settings | changes))
+
+
+def with_model(model):
+    """Return a fitted estimator that holds a given model."""
+    n_features, n_components = model.W.shape
+    rbm = make(n_components, n_iter=1).fit(np.eye(n_features))
+    rbm.components_ = model.W.T.astype(np.float32)
+    rbm.intercept_visible_ = model.b.astype(np.float32)
+    rbm.intercept_hidden_ = model.c.astype(np.float32)
+    return rbm
+
+
+def parameters(rbm):
+    return np.concatenate(
+        [rbm.components_.ravel(), rbm.intercept_visible_, rbm.intercept_hidden_]
+    )
+
+
+def assert_same_model(first, second):
+    np.testing.assert_array_equal(parameters(first), parameters(second))
+
+
+QUERIES = {
+    "transform": lambda rbm, X: rbm.transform(X),
+    "reconstruct": lambda rbm, X: rbm.reconstruct(X),
+    "free_energy": lambda rbm, X: rbm.free_energy(X),
+    "score_samples": lambda rbm, X: rbm.score_samples(X),
+    "score": lambda rbm, X: rbm.score(X),
+    "gibbs": lambda rbm, X: rbm.gibbs(X, random_state=0),
+    "inverse_transform": lambda rbm, X: rbm.inverse_transform(np.eye(3)),
+    "sample": lambda rbm, X: rbm.sample(4, n_gibbs_steps=2),
+    "get_feature_names_out": lambda rbm, X: rbm.get_feature_names_out(),
+}
+queries = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+
+
+# -- attributes ------------------------------------------------------------------
+
+
+def test_fitted_attributes(X):
+    rbm = make(n_components=5, n_iter=4).fit(X)
+    assert rbm.components_.shape == (5, 8)
+    assert rbm.intercept_visible_.shape == (8,)
+    assert rbm.intercept_hidden_.shape == (5,)
+    assert rbm.n_features_in_ == 8
+    assert rbm.n_iter_ == 4
+    assert not hasattr(rbm, "feature_names_in_")
+    np.testing.assert_allclose(rbm.visible_mean_, X.mean(axis=0))
+
+
+def test_init_sets_parameters_and_nothing_else():
+    rbm = make()
+    assert vars(rbm) == rbm.get_params()
+
+
+def test_parameters_come_back_and_clone():
+    rbm = make(n_components=7, momentum=0.5)
+    assert rbm.get_params()["momentum"] == 0.5
+    assert clone(rbm).get_params() == rbm.get_params()
+    assert rbm.set_params(momentum=0.25) is rbm
+    assert rbm.momentum == 0.25
+
+
+def test_hyper_parameters_are_keywords_but_for_the_number_of_components():
+    assert BinaryCDRBM(7).n_components == 7
+    with pytest.raises(TypeError, match="positional"):
+        BinaryCDRBM(7, 0.1)
+
+
+def test_fit_leaves_hyper_parameters_alone(X):
+    rbm = make()
+    before = rbm.get_params()
+    assert rbm.fit(X) is rbm
+    assert rbm.get_params() == before
+
+
+def test_zero_iterations_give_the_starting_model(X):
+    rbm = make(n_iter=0, weight_scale=0.0, hidden_intercept_init=-2.0).fit(X)
+    assert rbm.n_iter_ == 0
+    assert not rbm.components_.any()
+    np.testing.assert_array_equal(rbm.intercept_hidden_, -2)
+    # log odds of each column, with one row on and one row off added
+    on = X.sum(axis=0)
+    expected = np.log((on + 1) / (len(X) - on + 1))
+    np.testing.assert_allclose(rbm.intercept_visible_, expected, rtol=1e-5)
+
+
+def test_starting_values_are_those_asked_for(X):
+    rbm = make(
+        n_components=200,
+        n_iter=0,
+        weight_scale=0.5,
+        visible_intercept_init=0.25,
+        hidden_intercept_init=-1.5,
+    ).fit(X)
+    np.testing.assert_array_equal(rbm.intercept_visible_, 0.25)
+    np.testing.assert_array_equal(rbm.intercept_hidden_, -1.5)
+    # 1600 weights: six standard errors, a false-alarm rate of 2e-9 each.
+    n = rbm.components_.size
+    assert abs(rbm.components_.mean()) < 6 * 0.5 / np.sqrt(n)
+    assert abs(rbm.components_.std() - 0.5) < 6 * 0.5 / np.sqrt(2 * n)
+
+
+def test_constant_columns_stay_finite(X):
+    X[:, 0], X[:, 1] = 0, 1
+    rbm = make(n_iter=20).fit(X)
+    assert np.isfinite(parameters(rbm)).all()
+    reconstruction = rbm.reconstruct(X)
+    assert (reconstruction[:, 0] < 0.1).all()
+    assert (reconstruction[:, 1] > 0.9).all()
+
+
+HISTORY = {
+    "reconstruction_error",
+    "pseudo_log_likelihood",
+    "free_energy_gap",
+    "validation_score",
+    "mean_activity",
+    "dead_units",
+    "saturated_units",
+    "relative_update",
+    "learning_rate",
+    "seconds",
+}
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_history_has_one_number_an_epoch(X, early_stopping):
+    rbm = make(n_iter=4, early_stopping=early_stopping, n_iter_no_change=50, tol=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # four epochs are few
+        rbm.fit(X)
+    assert set(rbm.history_) >= HISTORY
+    for name, values in rbm.history_.items():
+        assert values.shape == (4,), name
+        held_out = name in {"free_energy_gap", "validation_score"}
+        assert np.isfinite(values).all() == (early_stopping or not held_out), name
+    np.testing.assert_allclose(rbm.history_["learning_rate"], 0.1)
+    assert (rbm.history_["seconds"] > 0).all()
+
+
+def test_verbose_prints_a_line_an_epoch(X, capsys):
+    make(n_iter=3, verbose=True).fit(X)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    make(n_iter=3, verbose=0).fit(X)
+    assert capsys.readouterr().out == ""
+
+
+# -- queries ---------------------------------------------------------------------
+
+
+@queries
+def test_queries_need_a_fitted_estimator(query, X):
+    with pytest.raises(NotFittedError):
+        query(make(), X)
+
+
+@queries
+@pytest.mark.parametrize("changes", [{}, {"persistent": True, "average": 0.1}])
+def test_queries_change_nothing(query, changes, X):
+    rbm = make(**changes).fit(X)
+    before, names = joblib.hash(vars(rbm)), set(vars(rbm))
+    query(rbm, X)
+    assert set(vars(rbm)) == names
+    assert joblib.hash(vars(rbm)) == before
+
+
+@queries
+def test_queries_give_the_same_answer_twice(query, X):
+    rbm = make().fit(X)
+    np.testing.assert_array_equal(query(rbm, X), query(rbm, X))
+
+
+def test_queries_follow_the_formulas():
+    model = random_model(4, 3, scale=2)
+    rbm, V = with_model(model), states(4)
+    W, b, c = model
+    hidden = sigmoid(c + V @ W)
+    np.testing.assert_allclose(rbm.transform(V), hidden, atol=1e-5)
+    np.testing.assert_allclose(rbm.reconstruct(V), sigmoid(b + hidden @ W.T), atol=1e-5)
+    np.testing.assert_allclose(rbm.inverse_transform(states(3)), sigmoid(b + states(3) @ W.T), atol=1e-5)
+    F = rbm.free_energy(V)
+    np.testing.assert_allclose(
+        -F - np.logaddexp.reduce(-F), log_visible(model), atol=1e-4
+    )
+
+
+def test_score_samples_is_the_exact_pseudo_log_likelihood():
+    model = random_model(4, 3, scale=2)
+    log_p = log_visible(model)
+    rows = np.arange(16)
+    expected = sum(log_p - np.logaddexp(log_p, log_p[rows ^ bit]) for bit in (1, 2, 4, 8))
+    np.testing.assert_allclose(with_model(model).score_samples(states(4)), expected, atol=1e-4)
+
+
+def test_a_rows_score_is_its_own(X):
+    rbm = make(n_iter=20).fit(X)
+    scores = rbm.score_samples(X)
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_array_equal(rbm.score_samples(X[order]), scores[order])
+    one_by_one = [rbm.score_samples(row[None])[0] for row in X]
+    np.testing.assert_array_equal(one_by_one, scores)
+    np.testing.assert_array_equal(rbm.score_samples(np.tile(X, (20, 1)))[-60:], scores)
+
+
+def test_score_is_the_mean_of_score_samples(X):
+    rbm = make().fit(X)
+    assert rbm.score(X) == pytest.approx(rbm.score_samples(X).mean())
+    assert isinstance(rbm.score(X), float)
+    assert rbm.score(X, np.zeros(60)) == rbm.score(X)  # y is ignored
+
+
+def test_results_come_in_the_type_of_the_rows(X):
+    rbm = make().fit(X)
+    for dtype, expected in [
+        (np.float64, np.float64),
+        (np.float32, np.float32),
+        (np.float16, np.float32),
+        (np.uint8, np.float32),
+        (np.int64, np.float32),
+        (bool, np.float32),
+    ]:
+        rows = X.astype(dtype)
+        assert rbm.transform(rows).dtype == expected
+        assert rbm.reconstruct(rows).dtype == expected
+        assert rbm.inverse_transform(rbm.transform(rows).astype(dtype)).dtype == expected
+        assert rbm.free_energy(rows).dtype == np.float64
+        assert rbm.score_samples(rows).dtype == np.float64
+
+
+def test_more_rows_than_fit_in_a_block(X):
+    rbm = make().fit(X)
+    many = np.tile(X, (30, 1))
+    np.testing.assert_allclose(rbm.transform(many), np.tile(rbm.transform(X), (30, 1)), rtol=1e-5)
+    np.testing.assert_allclose(rbm.free_energy(many), np.tile(rbm.free_energy(X), 30), rtol=1e-5)
+
+
+def test_fit_transform_is_fit_and_transform(X):
+    np.testing.assert_array_equal(make().fit_transform(X), make().fit(X).transform(X))
+
+
+def test_inverse_transform_checks_its_columns(X):
+    rbm = make().fit(X)
+    with pytest.raises(ValueError, match=r"4 columns.*3 hidden"):
+        rbm.inverse_transform(np.zeros((2, 4)))
+
+
+def test_feature_names_out(X):
+    names = make(n_components=2).fit(X).get_feature_names_out()
+    assert names.tolist() == ["binarycdrbm0", "binarycdrbm1"]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_set_output(library, X):
+    frames = pytest.importorskip(library)
+    rbm = make().set_output(transform=library)
+    H = rbm.fit_transform(X)
+    assert isinstance(H, frames.DataFrame)
+    assert list(H.columns) == ["binarycdrbm0", "binarycdrbm1", "binarycdrbm2"]
+    np.testing.assert_array_equal(H.to_numpy(), make().fit_transform(X))
+
+
+# -- sampling --------------------------------------------------------------------
+
+
+def test_samples_are_boolean_rows(X):
+    rbm = make().fit(X)
+    V = rbm.sample(7, n_gibbs_steps=3)
+    assert V.shape == (7, 8)
+    assert V.dtype == bool
+    assert rbm.sample().shape == (1, 8)
+    np.testing.assert_array_equal(V, rbm.sample(7, n_gibbs_steps=3, random_state=0))
+    assert (V != rbm.sample(7, n_gibbs_steps=3, random_state=1)).any()
+
+
+def sample_p_value(model, law, n_gibbs_steps):
+    V = with_model(model).sample(40_000, n_gibbs_steps=n_gibbs_steps, random_state=0)
+    return chi_square(np.bincount(indices(V), minlength=len(law)), law)
+
+
+def test_samples_follow_the_model():
+    # False-alarm rate 1e-6.
+    model = random_model(4, 3, scale=1)
+    assert sample_p_value(model, np.exp(log_visible(model)), 40) > FALSE_ALARM
+
+
+def test_samples_of_another_model_are_found_out():
+    # Negative control: one intercept off by a tenth.
+    model = random_model(4, 3, scale=1)
+    other = model._replace(b=model.b + [0.1, 0, 0, 0])
+    assert sample_p_value(model, np.exp(log_visible(other)), 40) < FALSE_ALARM
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_gibbs_follows_the_kernel(n_steps):
+    # False-alarm rate 1e-6 each.
+    model = random_model(4, 3, scale=1)
+    rows = np.tile([1, 0, 1, 0], (40_000, 1))
+    V = with_model(model).gibbs(rows, n_steps, random_state=0)
+    assert V.dtype == bool
+    counts = np.bincount(indices(V), minlength=16)
+    law = np.linalg.matrix_power(kernel(model), n_steps)[0b1010]
+    assert chi_square(counts, law) > FALSE_ALARM
+
+
+def test_gibbs_of_another_number_of_steps_is_found_out():
+    # Negative control.
+    model = random_model(4, 3, scale=1)
+    V = with_model(model).gibbs(np.tile([1, 0, 1, 0], (40_000, 1)), 2, random_state=0)
+    law = kernel(model)[0b1010]
+    assert chi_square(np.bincount(indices(V), minlength=16), law) < FALSE_ALARM
+
+
+def test_gibbs_can_be_repeated_and_takes_any_rows(X):
+    rbm = make().fit(X)
+    V = rbm.gibbs(X, random_state=1)
+    assert V.shape == X.shape
+    np.testing.assert_array_equal(V, rbm.gibbs(X, 1, random_state=1))
+    np.testing.assert_array_equal(V, rbm.gibbs(sparse.csr_array(X), random_state=1))
+    assert (V != rbm.gibbs(X, random_state=2)).any()
+
+
+def test_calls_of_gibbs_in_a_loop_draw_anew(X):
+    rbm = make().fit(X)
+    assert (rbm.gibbs(X) != rbm.gibbs(X)).any()
+
+
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_numbers_of_steps_and_samples_are_checked(wrong, X):
+    rbm = make().fit(X)
+    with pytest.raises(ValueError, match="n_steps"):
+        rbm.gibbs(X, wrong)
+    with pytest.raises(ValueError, match="n_samples"):
+        rbm.sample(wrong)
+    with pytest.raises(ValueError, match="n_gibbs_steps"):
+        rbm.sample(1, n_gibbs_steps=wrong)
+    with pytest.raises(TypeError, match="n_steps"):
+        rbm.gibbs(X, 1.5)
+
+
+# -- going on --------------------------------------------------------------------
+
+CONTINUED = pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"centered": False},
+        {"momentum": 0.5},
+        {"persistent": True, "n_chains": 5},
+        {"average": 0.1},
+        {"average": 2, "batch_size": 64},
+        {"sparsity_cost": 0.5, "sparsity_target": 0.2},
+        {"statistics": "states", "n_gibbs_steps": 2},
+    ],
+)
+
+
+@CONTINUED
+def test_warm_start_goes_on_where_fit_stopped(changes, X):
+    rbm = make(n_iter=2, warm_start=True, **changes).fit(X)
+    rbm.set_params(n_iter=3).fit(X)
+    assert rbm.n_iter_ == 3
+    assert len(rbm.history_["seconds"]) == 3
+    assert_same_model(rbm, make(n_iter=5, **changes).fit(X))
+
+
+def test_without_warm_start_fit_forgets(X):
+    rbm = make().fit(X[:30]).fit(X)
+    assert_same_model(rbm, make().fit(X))
+
+
+@CONTINUED
+def test_partial_fits_of_all_rows_are_the_epochs_of_fit(changes, X):
+    rbm = make(**changes)
+    for _ in range(3):
+        assert rbm.partial_fit(X) is rbm
+    assert_same_model(rbm, make(n_iter=3, **changes).fit(X))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 10, 13, 60, 1000])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_partial_fit_takes_chunks_of_any_size(chunk, persistent, X):
+    rbm = make(persistent=persistent, n_chains=20, visible_intercept_init=0.0)
+    for _ in range(5):
+        for start in range(0, len(X), chunk):
+            rbm.partial_fit(X[start : start + chunk])
+    assert np.isfinite(parameters(rbm)).all()
+    assert rbm.n_features_in_ == 8
+    if not persistent:
+        untrained = make(n_iter=0, visible_intercept_init=0.0).fit(X)
+        assert rbm.score(X) > untrained.score(X)
+    np.testing.assert_allclose(rbm.visible_mean_, X.mean(axis=0))
+
+
+def test_a_chunk_is_a_mini_batch_of_its_own_size(X):
+    # Seven rows get the gradient of seven rows, whatever batch_size.
+    big, small = make(batch_size=1000), make(batch_size=7)
+    assert_same_model(big.partial_fit(X[:7]), small.partial_fit(X[:7]))
+
+
+def test_partial_fit_after_fit_goes_on(X):
+    rbm = make(n_iter=2).fit(X).partial_fit(X)
+    assert_same_model(rbm, make(n_iter=3).fit(X))
+
+
+@pytest.mark.parametrize("how", ["warm_start", "partial_fit"])
+def test_going_on_needs_the_same_shape(how, X):
+    rbm = make(warm_start=True).fit(X)
+    again = rbm.fit if how == "warm_start" else rbm.partial_fit
+    with pytest.raises(ValueError, match="features"):
+        again(X[:, :5])
+    rbm.set_params(n_components=4)
+    with pytest.raises(ValueError, match=r"n_components=4.*3"):
+        again(X)
+
+
+@CONTINUED
+@pytest.mark.parametrize("through", [pickle, joblib])
+def test_pickles_go_on_alike(changes, through, X, tmp_path):
+    rbm = make(**changes).partial_fit(X)
+    if through is joblib:
+        joblib.dump(rbm, tmp_path / "rbm")
+        copy = joblib.load(tmp_path / "rbm")
+    else:
+        copy = pickle.loads(pickle.dumps(rbm))
+    np.testing.assert_array_equal(copy.transform(X), rbm.transform(X))
+    assert_same_model(copy.partial_fit(X[:33]), rbm.partial_fit(X[:33]))
+    assert_same_model(copy.fit(X), rbm.fit(X))
+
+
+# -- stopping early --------------------------------------------------------------
+
+
+def test_early_stopping_keeps_the_best(X):
+    # A learning rate so large that the best epoch is not the last.
+    rbm = make(
+        n_components=20,
+        n_iter=60,
+        learning_rate=1.0,
+        early_stopping=True,
+        n_iter_no_change=6,
+        validation_fraction=0.25,
+        tol=0.0,
+    ).fit(X)
+    scores = rbm.history_["validation_score"]
+    assert rbm.n_iter_ == len(scores) < 60
+    assert scores.argmax() < len(scores) - 1
+    assert len(scores) - 1 - scores.argmax() == 6
+    _, held_out = split(60, 0.25, rbm._state.root)
+    assert len(held_out) == 15
+    assert rbm.score(X[held_out]) == pytest.approx(scores.max(), abs=1e-5)
+
+
+def test_rows_held_out_are_not_trained_on(X):
+    rbm = make(early_stopping=True, validation_fraction=0.25, n_iter_no_change=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # three epochs are few
+        rbm.fit(X)
+        rows, held_out = split(60, 0.25, rbm._state.root)
+        assert sorted([*rows, *held_out]) == list(range(60))
+        other = X.copy()
+        other[held_out] = 1 - other[held_out]
+        flipped = clone(rbm).fit(other)
+    np.testing.assert_allclose(rbm.visible_mean_, X[rows].mean(axis=0))
+    # Each epoch's model is the same: it scores alike on training rows.
+    for name in ("pseudo_log_likelihood", "reconstruction_error", "relative_update"):
+        np.testing.assert_array_equal(rbm.history_[name], flipped.history_[name])
+    assert (rbm.history_["validation_score"] != flipped.history_["validation_score"]).all()
+
+
+def test_early_stopping_needs_rows_to_train_on(X):
+    with pytest.raises(ValueError, match="holds out 1 of 1 rows"):
+        make(early_stopping=True).fit(X[:1])
+
+
+def test_a_score_that_still_rises_is_told(X):
+    with pytest.warns(ConvergenceWarning, match="still rising after n_iter=2"):
+        make(early_stopping=True, n_iter=2, learning_rate=0.01, n_iter_no_change=5).fit(X)
+
+
+# -- trouble ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 1e38, "momentum": 0.99}, {"learning_rate": 1e300}])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_divergence_is_an_error_that_names_the_learning_rate(changes, method, X):
+    rbm = make(**changes)
+    names_it = re.escape(f"learning_rate={changes['learning_rate']:g}")
+    with pytest.raises(DivergenceError, match=names_it):
+        for _ in range(20):
+            getattr(rbm, method)(X)
+    # What is kept is finite, and can be asked.
+    assert np.isfinite(parameters(rbm)).all()
+    assert np.isfinite(rbm.score_samples(X)).all()
+
+
+def test_divergence_keeps_the_last_good_epoch(X):
+    rbm = make(warm_start=True).fit(X)
+    good = parameters(rbm)
+    with pytest.raises(DivergenceError):
+        rbm.set_params(learning_rate=1e300).fit(X)
+    np.testing.assert_array_equal(parameters(rbm), good)
+    assert rbm.n_iter_ == 0
+    # From which training goes on.
+    rbm.set_params(learning_rate=0.1).fit(X)
+    assert rbm.n_iter_ == 3
+    assert np.isfinite(parameters(rbm)).all()
+
+
+@pytest.mark.filterwarnings("ignore::skrbm.DataRangeWarning")  # it is the point here
+def test_divergence_from_data_out_of_range(X):
+    with pytest.raises(DivergenceError, match=r"\[0, 1\]"):
+        make().fit(1e30 * X)
+
+
+@pytest.mark.parametrize("rate", [1e10, 1e25])
+def test_exploding_but_finite_training_is_told(rate, X):
+    with pytest.warns(ConvergenceWarning, match=r"learning_rate"):
+        rbm = make(learning_rate=rate).fit(X)
+    assert np.isfinite(rbm.history_["relative_update"]).all()
+
+
+@pytest.mark.parametrize(
+    ("intercept", "what"), [(-12.0, "dead"), (12.0, "saturated")]
+)
+def test_useless_hidden_units_are_counted(intercept, what, X):
+    with pytest.warns(ConvergenceWarning, match=f"3 of 3 hidden units are {what}"):
+        rbm = make(hidden_intercept_init=intercept, learning_rate=1e-3).fit(X)
+    assert rbm.history_[f"{what}_units"].tolist() == [1, 1, 1]
+
+
+def test_a_warning_points_at_the_line_that_called_fit(X):
+    with pytest.warns(ConvergenceWarning) as record:
+        make(hidden_intercept_init=-12.0, learning_rate=1e-3).fit(X)
+    assert record[0].filename == __file__
+    with pytest.warns(DataRangeWarning) as record:
+        make().fit(2 * X)
+    assert record[0].filename == __file__
+
+
+def test_an_ordinary_fit_warns_of_nothing(X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(n_iter=20).fit(X).score(X)
