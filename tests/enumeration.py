@@ -99,8 +99,8 @@ def sigmoid(x):
 def plain_training(X, state, settings, n_epochs):
     """Yield (epoch, parameters, learning rate) after every update, by a plain loop.
 
-    The centred form -(v-mu)'W(h-lambda) - b'v - c'h is trained as it stands and
-    converted to ordinary intercepts after each update.  Contrastive divergence
+    The gradient is that of the centred form -(v-mu)'W(h-lambda) - b'v - c'h, with
+    b = b' - W lambda and c = c' - W'mu in the ordinary form.  Contrastive divergence
     (not persistent), dense X, mini-batches small enough to stay in one slab.
     """
     W, b, c = (part.copy() for part in state.parameters)
@@ -139,17 +139,17 @@ def plain_training(X, state, settings, n_epochs):
             db = v0.mean(axis=0) - v.mean(axis=0)
             dc = h0.mean(axis=0) + pull - hk.mean(axis=0)
 
-            # The same direction in ordinary coordinates, where momentum adds up:
-            # b = b' - W lambda and c = c' - W'mu.
-            direction = [dW, db - dW @ offset, dc - mu @ dW]
+            # Where lambda moves, b' = b + W lambda is carried as b.
+            direction = [dW, db - dW @ offset, dc]
             done = (epoch - state.epoch + start / n_rows) / n_epochs
             rate = settings.learning_rate * SCHEDULES[settings.schedule](done)
             velocity = [
                 settings.momentum * old + rate * new
                 for old, new in zip(velocity, direction, strict=True)
             ]
+            c_centred = c + mu @ W + velocity[2]
             W = W * (1 - rate * settings.weight_decay) + velocity[0]
             b = b + velocity[1]
-            c = c + velocity[2]
+            c = c_centred - mu @ W
             W, b, c = W.astype(dtype), b.astype(dtype), c.astype(dtype)
             yield epoch, Parameters(W, b, c), rate

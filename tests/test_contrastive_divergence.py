@@ -13,7 +13,7 @@ from enumeration import (
 from scipy import sparse
 
 from skrbm._core.contrastive_divergence import MAX_SLABS, MiniBatch, count_slabs
-from skrbm._core.parameters import Parameters, zeros_like
+from skrbm._core.parameters import Parameters, shift
 from skrbm._core.sampling import generator
 from skrbm._core.threads import Crew
 
@@ -24,18 +24,22 @@ def streams(seed=0):
     return [generator(seed, slab) for slab in range(MAX_SLABS)]
 
 
-def gradient(mini_batch, mu=None, lam=None, **how):
-    """Return the gradient that a mini-batch would add to parameters of zero."""
-    model = mini_batch.model
-    target = zeros_like(model)
-    mini_batch.add_gradient(
-        target,
-        1.0,
-        np.zeros_like(model.b) if mu is None else mu.astype(model.b.dtype),
-        np.zeros_like(model.c) if lam is None else lam.astype(model.c.dtype),
-        CREW,
-        **how,
-    )
+def mini_batch_of(model, n, chains=None, mu=None, **how):
+    """Return a mini-batch of a model given in the ordinary form."""
+    model = model.copy()
+    mu = np.zeros_like(model.b) if mu is None else mu.astype(model.b.dtype)
+    shift(model, mu)
+    return MiniBatch(model, mu, n, chains, **how)
+
+
+def gradient(mini_batch, mu=None, lam=None, crew=CREW, **how):
+    """Return, in the ordinary form, what a mini-batch would add to zero."""
+    W = np.vstack([slab.W for slab in mini_batch.slabs])
+    target = Parameters(np.zeros_like(W), np.zeros_like(W[:, 0]), np.zeros_like(W[0]))
+    lam = np.zeros_like(target.c) if lam is None else lam.astype(W.dtype)
+    mini_batch.add_gradient(target, 1.0, lam, crew, **how)
+    if mu is not None:
+        shift(target, -mu.astype(W.dtype))
     return target
 
 
@@ -71,7 +75,7 @@ def largest_z(expected, **how):
     """Return the largest z-score of the mean gradient over 400 mini-batches."""
     dtype = how.pop("dtype", np.float64)
     batch = np.tile(ROWS, (50, 1)).astype(dtype)
-    mini_batch = MiniBatch(MODEL.astype(dtype), len(batch), **how)
+    mini_batch = mini_batch_of(MODEL.astype(dtype), len(batch), **how)
     rngs = streams()
     draws = []
     for _ in range(400):
@@ -111,7 +115,7 @@ def test_persistent_chains_go_on_from_their_own_state(n_gibbs_steps):
     # Chains that all start from one hidden state, to be told from the data.
     m = 40_000
     chains = np.tile([1.0, 0.0, 1.0], (m, 1))
-    mini_batch = MiniBatch(MODEL, len(ROWS), chains, n_gibbs_steps=n_gibbs_steps)
+    mini_batch = mini_batch_of(MODEL, len(ROWS), chains, n_gibbs_steps=n_gibbs_steps)
     mini_batch.run_phases(ROWS.astype(float), streams(), CREW)
     to_visible, to_hidden = visible_given_hidden(MODEL), hidden_given_visible(MODEL)
     law = np.linalg.matrix_power(to_visible @ to_hidden, n_gibbs_steps - 1)[0b101] @ to_visible
@@ -127,7 +131,7 @@ def test_persistent_chains_go_on_from_their_own_state(n_gibbs_steps):
 
 def test_sampled_statistics_of_persistent_chains_are_their_states():
     chains = np.ones((7, 3))
-    mini_batch = MiniBatch(MODEL, len(ROWS), chains, sample_statistics=True)
+    mini_batch = mini_batch_of(MODEL, len(ROWS), chains, sample_statistics=True)
     mini_batch.run_phases(ROWS.astype(float), streams(), CREW)
     np.testing.assert_array_equal(mini_batch.H[len(ROWS) :], chains)
     assert set(np.unique(mini_batch.H)) <= {0, 1}
@@ -137,19 +141,28 @@ def test_sampled_statistics_of_persistent_chains_are_their_states():
 # -- the gradient of given layers ------------------------------------------------
 
 
-def phases(n, m=None, dtype=np.float64, n_features=6, n_components=4, **how):
-    """Return a mini-batch after its phases, and its v0, vk, h0, hk as copies."""
+def phases(n, m=None, dtype=np.float64, mu=None, n_features=6, n_components=4):
+    """Return a mini-batch after its phases, its model, and copies of v0, vk, h0, hk."""
     rng = np.random.default_rng(0)
     model = random_model(n_features, n_components, scale=1).astype(dtype)
     chains = None
     if m is not None:
         chains = (rng.random((m, n_components)) < 0.5).astype(dtype)
     batch = (rng.random((n, n_features)) < 0.4).astype(dtype)
-    mini_batch = MiniBatch(model, n, chains, **how)
+    mini_batch = mini_batch_of(model, n, chains, mu)
     mini_batch.run_phases(batch, streams(), CREW)
-    V = np.hstack([slab.V for slab in mini_batch.slabs])
-    H = mini_batch.H.copy()
-    return mini_batch, V[:n].copy(), V[n:].copy(), H[:n], H[n:]
+    V, H = visible(mini_batch), mini_batch.H.copy()
+    np.testing.assert_allclose(V[:n], batch, atol=1e-6)
+    return mini_batch, model, V[:n], V[n:], H[:n], H[n:]
+
+
+def visible(mini_batch):
+    """Return v0 and vk, stacked."""
+    if mini_batch.sparse:
+        (slab,) = mini_batch.slabs
+        dense = lambda v: v.toarray() if sparse.issparse(v) else v  # noqa: E731
+        return np.vstack([dense(slab.v0), dense(slab.vk)])
+    return np.hstack([slab.S + slab.mu for slab in mini_batch.slabs])
 
 
 sizes = pytest.mark.parametrize(("n", "m"), [(10, None), (1, None), (10, 3), (2, 50)])
@@ -161,7 +174,7 @@ types = pytest.mark.parametrize(
 @sizes
 @types
 def test_each_phase_is_a_mean_over_its_own_rows(n, m, dtype, tolerance):
-    mini_batch, v0, vk, h0, hk = phases(n, m, dtype)
+    mini_batch, _, v0, vk, h0, hk = phases(n, m, dtype)
     np.testing.assert_allclose(mini_batch.mean_activity(), h0.mean(axis=0), atol=1e-6)
     dW, db, dc = gradient(mini_batch)
     np.testing.assert_allclose(
@@ -177,8 +190,9 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
     rng = np.random.default_rng(1)
     mu, lam = rng.random(6).astype(dtype), rng.random(4).astype(dtype)
     rate = 0.3
-    mini_batch, v0, vk, h0, hk = phases(n, m, dtype)
-    W, b, c = mini_batch.model
+    mini_batch, (W, b, c), v0, vk, h0, hk = phases(n, m, dtype, mu)
+    np.testing.assert_allclose(h0, sigmoid(v0 @ W + c), atol=tolerance)
+    np.testing.assert_allclose(hk, sigmoid(vk @ W + c), atol=tolerance)
 
     # One step on -(v-mu)'W(h-lambda) - b'v - c'h, taken literally:
     # there and back by b_ordinary = b - W lambda and c_ordinary = c - W'mu.
@@ -190,8 +204,10 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
     c_centred = c_centred + rate * (h0.mean(axis=0) - hk.mean(axis=0))
     b_new, c_new = b_centred - W_new @ lam, c_centred - W_new.T @ mu
 
-    target = mini_batch.model.copy()
-    mini_batch.add_gradient(target, rate, mu, lam, CREW)
+    target = Parameters(W, b, c).copy()
+    shift(target, mu)
+    mini_batch.add_gradient(target, rate, lam, CREW)
+    shift(target, -mu)
     np.testing.assert_allclose(target.W, W_new, atol=tolerance)
     np.testing.assert_allclose(target.b, b_new, atol=tolerance)
     np.testing.assert_allclose(target.c, c_new, atol=tolerance)
@@ -200,11 +216,9 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
 @types
 def test_weights_shrink_before_the_gradient_is_added(dtype, tolerance):
     expected = gradient(phases(10, None, dtype)[0])
-    mini_batch = phases(10, None, dtype)[0]
-    target = mini_batch.model.copy()
-    zero = np.zeros_like
-    mini_batch.add_gradient(target, 1.0, zero(target.b), zero(target.c), CREW, keep=0.75)
-    before = mini_batch.model
+    mini_batch, before, *_ = phases(10, None, dtype)
+    target = before.copy()
+    mini_batch.add_gradient(target, 1.0, np.zeros_like(target.c), CREW, keep=0.75)
     np.testing.assert_allclose(target.W, 0.75 * before.W + expected.W, atol=tolerance)
     np.testing.assert_allclose(target.b, before.b + expected.b, atol=tolerance)
     np.testing.assert_allclose(target.c, before.c + expected.c, atol=tolerance)
@@ -216,9 +230,10 @@ def test_the_pull_acts_at_the_input_of_each_hidden_unit(n, m, dtype, tolerance):
     rng = np.random.default_rng(1)
     mu, lam = rng.random(6).astype(dtype), rng.random(4).astype(dtype)
     pull = rng.normal(size=4).astype(dtype)
-    without = gradient(phases(n, m, dtype)[0], mu, lam)
-    mini_batch, v0, *_ = phases(n, m, dtype)
-    change = [a - b for a, b in zip(gradient(mini_batch, mu, lam, pull=pull), without, strict=True)]
+    without = gradient(phases(n, m, dtype, mu)[0], mu, lam)
+    mini_batch, _, v0, *_ = phases(n, m, dtype, mu)
+    with_pull = gradient(mini_batch, mu, lam, pull=pull)
+    change = [a - b for a, b in zip(with_pull, without, strict=True)]
     # The input of unit j is c'_j + (v-mu)'W_j in the centred form.
     W = (v0 - mu).mean(axis=0)[:, None] * pull
     np.testing.assert_allclose(change[0], W, atol=tolerance)
@@ -243,9 +258,9 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(dtype, tolerance, rate, cen
     pull = rng.random(5).astype(dtype)
 
     def both(rows):
-        mini_batch = MiniBatch(model, 12)
+        mini_batch = mini_batch_of(model, 12, mu=mu, sparse=sparse.issparse(rows))
         mini_batch.run_phases(rows, streams(), CREW)
-        return gradient(mini_batch, mu, lam, keep=0.5, pull=pull)
+        return gradient(mini_batch, mu, lam, pull=pull)
 
     for from_sparse, from_dense in zip(both(container(batch)), both(batch), strict=True):
         np.testing.assert_allclose(from_sparse, from_dense, atol=tolerance)
@@ -254,38 +269,36 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(dtype, tolerance, rate, cen
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_several_slabs_give_the_plain_gradient(make, persistent, centred):
+def test_wide_data_get_the_plain_gradient(make, persistent, centred):
     n, n_features, n_components = 64, 784, 500
     assert count_slabs(2 * n, n_features, n_components) > 1
     rng = np.random.default_rng(0)
     model = Parameters(
         rng.normal(size=(n_features, n_components)) * 0.02,
-        rng.normal(size=n_features),
+        rng.normal(size=n_features) - 3,
         rng.normal(size=n_components),
     ).astype(np.float32)
-    chains = (rng.random((n, n_components)) < 0.5).astype(np.float32) if persistent else None
-    batch = (rng.random((n, n_features)) < 0.3).astype(np.float32)
+    chains = (rng.random((n, n_components)) < 0.5).astype(np.float32)
+    batch = make((rng.random((n, n_features)) < 0.05).astype(np.float32))
     mu, lam = (
         (centred * rng.random(size)).astype(np.float32) for size in (n_features, n_components)
     )
 
     def run(crew):
-        mini_batch = MiniBatch(model, n, None if chains is None else chains.copy())
-        mini_batch.run_phases(make(batch), streams(), crew)
-        vk = [
-            slab.vk.toarray() if sparse.issparse(slab.vk) else slab.vk.copy()
-            for slab in mini_batch.slabs
-        ]
-        if make is sparse.csr_array:
-            assert all(sparse.issparse(slab.v0) for slab in mini_batch.slabs)
+        mini_batch = mini_batch_of(
+            model,
+            n,
+            chains.copy() if persistent else None,
+            mu,
+            sparse=make is sparse.csr_array,
+        )
+        mini_batch.run_phases(batch, streams(), crew)
         H = mini_batch.H.copy()
-        target = zeros_like(model)
-        mini_batch.add_gradient(target, 1.0, mu, lam, crew)
-        return np.hstack(vk), H, target
+        V = visible(mini_batch)
+        return V, H, gradient(mini_batch, mu, lam, crew)
 
-    vk, H, (dW, db, dc) = run(CREW)
-    V = np.vstack([batch, vk]).astype(np.float64)
-    np.testing.assert_allclose(H, sigmoid(V @ model.W + model.c), atol=1e-5)
+    V, H, (dW, db, dc) = run(CREW)
+    np.testing.assert_allclose(H, sigmoid(V.astype(float) @ model.W + model.c), atol=1e-4)
     w = np.repeat([1 / n, -1 / n], n)
     W = (w[:, None] * (V - mu)).T @ (H - lam)
     np.testing.assert_allclose(dW, W, atol=1e-5)
@@ -294,10 +307,10 @@ def test_several_slabs_give_the_plain_gradient(make, persistent, centred):
 
     # The same bits, whatever the number of threads.
     with Crew(2) as crew:
-        vk_2, H_2, gradient_2 = run(crew)
+        V_2, H_2, gradient_2 = run(crew)
     with Crew(1) as crew:
-        vk_1, H_1, gradient_1 = run(crew)
-    np.testing.assert_array_equal(vk_1, vk_2)
+        V_1, H_1, gradient_1 = run(crew)
+    np.testing.assert_array_equal(V_1, V_2)
     np.testing.assert_array_equal(H_1, H_2)
     np.testing.assert_array_equal(flat(gradient_1), flat(gradient_2))
 
@@ -317,7 +330,9 @@ def test_binarize_thresholds_the_batch():
         ((batch > 0.3).astype(float), None),
         (sparse.csr_array(batch), 0.3),
     ]:
-        mini_batch = MiniBatch(random_model(6, 4), 10, binarize=threshold)
+        mini_batch = mini_batch_of(
+            random_model(6, 4), 10, sparse=sparse.issparse(rows), binarize=threshold
+        )
         mini_batch.run_phases(rows, streams(), CREW)
         results.append(flat(gradient(mini_batch)))
     np.testing.assert_array_equal(results[0], results[1])

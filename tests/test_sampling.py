@@ -7,10 +7,11 @@ from scipy import sparse, stats
 
 from skrbm._core.sampling import (
     bernoulli,
-    bernoulli_rows,
-    compare_with_bits,
+    draw,
     generator,
     gibbs_chain,
+    settle,
+    sparse_rows,
 )
 
 
@@ -46,9 +47,9 @@ def test_every_probability_is_met_exactly_over_all_words(dtype):
     unit = 256 * 1024
     some = np.random.default_rng(0).integers(1, unit, 200)
     for k in [0, 1, 2, 1023, 1024, 1025, unit // 2, unit - 1024, unit - 1, unit, *some]:
-        p = np.full(words.shape, k / unit, dtype)
-        on = compare_with_bits(p, words, rng)
-        assert on.dtype == dtype
+        scaled = np.full(words.shape, 256 * k / unit, dtype)
+        on = settle(scaled, words, rng)
+        assert on.dtype == bool
         assert on.sum() == k
 
 
@@ -58,7 +59,8 @@ def test_every_probability_is_met_exactly_over_all_words(dtype):
 @pytest.mark.parametrize("p", [0, 1])
 def test_zero_and_one_are_certain(p, rest, dtype, word):
     words = np.arange(np.iinfo(word).max + 1, dtype=word)
-    on = compare_with_bits(np.full(words.shape, p, dtype), words, FixedRest([rest]))
+    scaled = np.full(words.shape, p * len(words), dtype)
+    on = settle(scaled, words, FixedRest([rest]))
     assert (on == p).all()
 
 
@@ -133,14 +135,20 @@ def test_neighbouring_draws_are_independent():
 # -- rows and chains -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rate", "is_sparse"), [(0.02, True), (0.5, False), (0.0, True)])
-def test_sparse_draws_are_the_dense_ones(rate, is_sparse):
-    p = (np.random.default_rng(0).random((30, 41)) * 2 * rate).astype(np.float32)
-    rows = bernoulli_rows(p, generator(0))
-    assert sparse.issparse(rows) == is_sparse
-    assert rows.dtype == np.float32
-    dense = rows.toarray() if is_sparse else rows
-    np.testing.assert_array_equal(dense, bernoulli(p, generator(0)))
+def test_draws_of_scaled_probabilities_are_the_same():
+    p = np.random.default_rng(0).random((30, 41)).astype(np.float32)
+    on = draw(p * 2**16, generator(0))
+    np.testing.assert_array_equal(on, bernoulli(p, generator(0)))
+
+
+@pytest.mark.parametrize("rate", [0, 0.02, 0.5, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sparse_rows_are_the_dense_ones(rate, dtype):
+    on = np.random.default_rng(0).random((30, 41)) < rate
+    rows = sparse_rows(on, dtype)
+    assert rows.dtype == dtype
+    assert rows.has_canonical_format
+    np.testing.assert_array_equal(rows.toarray(), on)
 
 
 def chain_p_value(model, n_steps, law):
