@@ -1,0 +1,364 @@
+"""Every container and type of X, and what is said about X that will not do."""
+
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skrbm import BinaryCDRBM, DataRangeWarning
+
+
+def make(**changes):
+    settings = {
+        "learning_rate": 0.1,
+        "batch_size": 7,
+        "n_iter": 2,
+        "n_jobs": 1,
+        "random_state": 0,
+    }
+    return BinaryCDRBM(3, **(settings | changes))
+
+
+def parameters(rbm):
+    return np.concatenate(
+        [rbm.components_.ravel(), rbm.intercept_visible_, rbm.intercept_hidden_]
+    )
+
+
+TYPES = [
+    bool,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+    np.float16,
+    np.float32,
+    np.float64,
+]
+
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def strided(X):
+    wide = np.full((2 * X.shape[0], 3 * X.shape[1]), 7, X.dtype)
+    wide[::2, 1::3] = X
+    return wide[::2, 1::3]
+
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "read-only": read_only,
+    "strided": strided,
+    "reversed": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "list": lambda X: X.tolist(),
+    "tuple of arrays": tuple,
+    "matrix-like object": lambda X: X.astype(object),
+}
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_any_type_and_layout_gives_the_same_bits(layout, dtype, X):
+    rows = layout(X.astype(dtype))
+    rbm, expected = make().fit(rows), make().fit(X)
+    np.testing.assert_array_equal(parameters(rbm), parameters(expected))
+    np.testing.assert_array_equal(
+        rbm.transform(rows).astype(np.float32), expected.transform(X).astype(np.float32)
+    )
+    np.testing.assert_array_equal(rbm.score_samples(rows), expected.score_samples(X))
+    np.testing.assert_array_equal(rbm.free_energy(rows), expected.free_energy(X))
+
+
+@pytest.mark.parametrize("changes", [{}, {"early_stopping": True}, {"binarize": 0.5}])
+def test_a_memory_map_trains_as_it_lies(changes, X, tmp_path):
+    X.astype(np.uint8).tofile(tmp_path / "X")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # two epochs are few
+        rows = np.memmap(tmp_path / "X", np.uint8, "r", shape=X.shape)
+        rbm, expected = make(**changes).fit(rows), make(**changes).fit(X)
+    np.testing.assert_array_equal(parameters(rbm), parameters(expected))
+    np.testing.assert_array_equal(rbm.score_samples(rows), expected.score_samples(X))
+
+
+@pytest.mark.parametrize("make_rows", [np.asarray, sparse.csr_array])
+def test_only_the_mini_batch_is_converted(make_rows):
+    X = make_rows((np.random.default_rng(0).random((20_000, 400)) < 0.02).astype(np.uint8))
+    rbm = make(batch_size=500, n_iter=1)
+    rbm.fit(X[:1000])  # whatever is allocated once
+    tracemalloc.start()
+    rbm.fit(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000 * 400 * 2  # bytes; half of what X takes in single precision
+
+
+CONTAINERS = [
+    sparse.csr_array,
+    sparse.csr_matrix,
+    sparse.csc_array,
+    sparse.csc_matrix,
+    sparse.coo_array,
+    sparse.lil_array,
+]
+
+
+def close(rbm, expected):
+    # Other sums are rounded otherwise.
+    np.testing.assert_allclose(parameters(rbm), parameters(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("changes", [{}, {"persistent": True}, {"binarize": 0.5}])
+def test_sparse_rows_give_the_dense_model(container, dtype, changes, X):
+    rows = container(X.astype(dtype))
+    rbm, expected = make(**changes).fit(rows), make(**changes).fit(X)
+    close(rbm, expected)
+    for query in ("transform", "reconstruct", "free_energy", "score_samples"):
+        actual = getattr(rbm, query)(rows)
+        assert isinstance(actual, np.ndarray)
+        np.testing.assert_allclose(actual, getattr(expected, query)(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_sparse_rows_in_any_order_with_duplicates(index, X):
+    # Every one as two halves, the columns of each row from last to first.
+    rows, columns = np.nonzero(X)
+    order = np.lexsort((-columns, rows))
+    columns = np.repeat(columns[order], 2)
+    starts = np.searchsorted(rows, np.arange(len(X) + 1)) * 2
+    messy = sparse.csr_array(
+        (np.full(len(columns), 0.5), columns.astype(index), starts.astype(index)), X.shape
+    )
+    assert not messy.has_canonical_format
+    data, indices, indptr = (a.copy() for a in (messy.data, messy.indices, messy.indptr))
+    close(make().fit(messy), make().fit(X))
+    np.testing.assert_array_equal(messy.data, data)
+    np.testing.assert_array_equal(messy.indices, indices)
+    np.testing.assert_array_equal(messy.indptr, indptr)
+
+
+def test_explicit_zeros_are_zeros(X):
+    rows = sparse.csr_array(X + 1)
+    rows.data -= 1
+    assert rows.nnz == X.size
+    close(make().fit(rows), make().fit(X))
+    close(make(binarize=0.0).fit(rows), make().fit(X))
+
+
+def frames(X):
+    pandas = pytest.importorskip("pandas")
+    names = [f"unit {i}" for i in range(X.shape[1])]
+    yield pandas.DataFrame(X, columns=names)
+    yield pandas.DataFrame(X.astype(bool), columns=names)
+    mixed = pandas.DataFrame(X, columns=names)
+    yield mixed.astype({"unit 0": bool, "unit 1": np.int64, "unit 2": np.float32})
+    yield mixed.astype({"unit 0": bool, "unit 1": np.uint8}).iloc[:, :2].join(
+        mixed.iloc[:, 2:].astype("Float64")
+    )
+    polars = pytest.importorskip("polars")
+    yield polars.DataFrame(X, schema=names)
+    yield polars.DataFrame(X.astype(bool), schema=names)
+    yield polars.DataFrame(X, schema=names).with_columns(polars.col("unit 0").cast(polars.Boolean))
+
+
+def test_data_frames(X):
+    for frame in frames(X):
+        rbm = make().fit(frame)
+        np.testing.assert_array_equal(parameters(rbm), parameters(make().fit(X)))
+        assert rbm.feature_names_in_.tolist() == [f"unit {i}" for i in range(8)]
+        rbm.transform(frame)
+        rbm.partial_fit(frame)
+
+
+def test_names_of_features_are_checked(X):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcdefgh"))
+    rbm = make().fit(frame)
+    with pytest.raises(ValueError, match="feature names"):
+        rbm.transform(frame[list("hgfedcba")])
+    with pytest.warns(UserWarning, match="feature names"):
+        rbm.transform(X)
+
+
+CALLS = {
+    "fit": lambda rbm, X: rbm.fit(X),
+    "partial_fit": lambda rbm, X: rbm.partial_fit(X),
+    "fit_transform": lambda rbm, X: rbm.fit_transform(X),
+    "transform": lambda rbm, X: rbm.transform(X),
+    "reconstruct": lambda rbm, X: rbm.reconstruct(X),
+    "free_energy": lambda rbm, X: rbm.free_energy(X),
+    "score_samples": lambda rbm, X: rbm.score_samples(X),
+    "score": lambda rbm, X: rbm.score(X),
+    "gibbs": lambda rbm, X: rbm.gibbs(X),
+}
+calls = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+
+
+@calls
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("binarize", [None, 0.5])
+def test_dense_rows_are_not_modified(call, dtype, binarize, X):
+    rbm = make(binarize=binarize).fit(X)
+    rows = X.astype(dtype)
+    call(rbm, rows)
+    np.testing.assert_array_equal(rows, X.astype(dtype))
+
+
+@calls
+@pytest.mark.parametrize("dtype", [bool, np.float32, np.float64])
+@pytest.mark.parametrize("binarize", [None, 0.5])
+def test_sparse_rows_are_not_modified(call, dtype, binarize, X):
+    rbm = make(binarize=binarize).fit(X)
+    rows = sparse.csr_array(X.astype(dtype))
+    if dtype != bool:
+        rows.data *= dtype(0.75)
+    before = rows.copy()
+    call(rbm, rows)
+    np.testing.assert_array_equal(rows.data, before.data)
+    np.testing.assert_array_equal(rows.indices, before.indices)
+    np.testing.assert_array_equal(rows.indptr, before.indptr)
+
+
+def test_inverse_transform_does_not_modify_its_rows(X):
+    rbm = make().fit(X)
+    H = rbm.transform(X)
+    before = H.copy()
+    rbm.inverse_transform(H)
+    np.testing.assert_array_equal(H, before)
+    rbm.inverse_transform(read_only(H))
+    rbm.inverse_transform(H > 0.5)
+    rbm.inverse_transform(H.tolist())
+
+
+# -- values ----------------------------------------------------------------------
+
+
+def test_values_between_zero_and_one_are_trained_on_in_silence(X):
+    make().fit(0.1 + 0.8 * X).score(X)
+    make().fit(X.astype(np.float32) / 3)
+
+
+@calls
+@pytest.mark.parametrize(
+    ("change", "numbers"),
+    [
+        (lambda X: 16 * X, "0 to 16"),
+        (lambda X: X - 0.5, "-0.5 to 0.5"),
+        (lambda X: (255 * X).astype(np.uint8), "0 to 255"),
+        (lambda X: sparse.csr_array(3 * X), "0 to 3"),
+        (lambda X: sparse.csc_matrix(-X), "-1 to 0"),
+        (lambda X: X + 1e-3, "0.001 to 1.001"),
+    ],
+)
+def test_values_outside_are_told_with_a_remedy(call, change, numbers, X):
+    rbm = make(learning_rate=1e-6).fit(X)
+    with pytest.warns(DataRangeWarning, match=f"from {numbers}.*MinMaxScaler.*binarize"):
+        call(rbm, change(X))
+
+
+def test_a_data_range_warning_is_a_user_warning():
+    assert issubclass(DataRangeWarning, UserWarning)
+
+
+@pytest.mark.parametrize("threshold", [0, 0.5, 7.5, np.float32(2.0)])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csc_matrix])
+def test_binarize_takes_any_numbers(threshold, container):
+    rows = np.random.default_rng(0).integers(0, 17, (60, 8))
+    rows[rows < 5] = 0
+    rbm = make(binarize=threshold).fit(container(rows))
+    expected = make().fit(rows > threshold)
+    if container is np.asarray:
+        np.testing.assert_array_equal(parameters(rbm), parameters(expected))
+    close(rbm, expected)
+    np.testing.assert_allclose(rbm.visible_mean_, (rows > threshold).mean(axis=0))
+    for query in ("transform", "reconstruct", "free_energy", "score_samples"):
+        np.testing.assert_allclose(
+            getattr(rbm, query)(container(rows)),
+            getattr(expected, query)(rows > threshold),
+            atol=1e-3,
+        )
+    np.testing.assert_array_equal(
+        rbm.gibbs(container(rows), random_state=0),
+        expected.gibbs(rows > threshold, random_state=0),
+    )
+
+
+def test_a_negative_threshold_takes_dense_rows(X):
+    rbm = make(binarize=-1.0).fit(-2 * X)
+    np.testing.assert_array_equal(parameters(rbm), parameters(make().fit(X == 0)))
+
+
+@pytest.mark.parametrize("method", ["fit", "transform"])
+def test_a_negative_threshold_does_not_fill_sparse_rows(method, X):
+    rbm = make(binarize=-1.0).fit(X)
+    with pytest.raises(ValueError, match=r"binarize=-1.0.*dense"):
+        getattr(rbm, method)(sparse.csr_array(X))
+
+
+@calls
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_nan_and_infinity_are_errors(call, value, container, X):
+    rbm = make().fit(X)
+    X[3, 4] = value
+    with pytest.raises(ValueError, match="NaN" if np.isnan(value) else "infinity"):
+        call(rbm, container(X))
+
+
+@calls
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda X: X[0], "Expected 2D array"),
+        (lambda X: X[None], r"(Found array with dim 3|dim 3)"),
+        (lambda X: X[:0], "0 sample"),
+        (lambda X: X[:, :0], "0 feature"),
+        (lambda X: X.astype(complex), "Complex data not supported"),
+        (lambda X: X.astype(str), "numeric|strings"),
+        (lambda X: np.full(X.shape, "a", object), "could not convert|numeric|strings"),
+        (lambda X: None, None),
+        (lambda X: 3.0, None),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_an_error(call, wrong, message, X):
+    rbm = make().fit(X)
+    with pytest.raises((ValueError, TypeError), match=message):
+        call(rbm, wrong(X))
+
+
+@calls
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_the_number_of_features_is_checked(call, container, X):
+    rbm = make().fit(X)
+    if call in (CALLS["fit"], CALLS["fit_transform"]):
+        call(rbm, container(X[:, :5]))  # starts anew
+        assert rbm.n_features_in_ == 5
+    else:
+        with pytest.raises(ValueError, match="5 features.*8 features"):
+            call(rbm, container(X[:, :5]))
+
+
+def test_a_failed_fit_leaves_no_fitted_attributes(X):
+    rbm = make(learning_rate=-1)
+    with pytest.raises(ValueError, match="learning_rate"):
+        rbm.fit(X)
+    assert not [name for name in vars(rbm) if name.endswith("_")]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2])
+@pytest.mark.parametrize("changes", [{}, {"persistent": True}, {"statistics": "states"}])
+def test_few_rows_and_one_column_are_enough(n_rows, changes, X):
+    rbm = make(**changes).fit(X[:n_rows, :1])
+    assert np.isfinite(rbm.score(X[:, :1]))

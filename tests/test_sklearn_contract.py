@@ -1,0 +1,46 @@
+"""scikit-learn's own checks, none of them expected to fail."""
+
+import pytest
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+from skrbm import BinaryCDRBM
+
+pytestmark = [
+    # The checks feed blobs and normal numbers; outside [0, 1] we must warn.
+    pytest.mark.filterwarnings("ignore::skrbm.DataRangeWarning"),
+    # On such data, after so few epochs, units may well die: not what is tested here.
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # 1.6 and 1.7 warn of checks that they themselves skip.
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
+]
+
+CONFIGURATIONS = [
+    {},
+    {"persistent": True, "n_chains": 10},
+    {"statistics": "states"},
+    {"centered": False},
+    {"binarize": 0.5},
+    {"n_gibbs_steps": 3},
+    {"early_stopping": True, "n_iter_no_change": 2},
+    {"average": 2},
+    {"average": 0.1, "learning_rate_schedule": "linear"},
+    {"momentum": 0.5, "weight_decay": 1e-3},
+    {"sparsity_cost": 0.1, "learning_rate_schedule": "cosine"},
+    # Not warm_start: some checks fit twice, and a second fit goes on from the first.
+    {"n_jobs": 2, "shuffle": False},
+]
+
+
+CHECKS = parametrize_with_checks(
+    [BinaryCDRBM(n_components=8, n_iter=3, **changes) for changes in CONFIGURATIONS]
+).mark
+
+
+# A list where scikit-learn < 1.8 gives a generator, which pytest 9 warns of.
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
+def test_every_check(estimator, check):
+    check(estimator)
+
+
+def test_the_defaults_pass():
+    check_estimator(BinaryCDRBM())

@@ -1,0 +1,129 @@
+"""Every hyper-parameter: what is refused, how, and what is taken."""
+
+import re
+
+import numpy as np
+import pytest
+
+from skrbm import BinaryCDRBM
+from skrbm._hyperparameters import RULES, training_settings
+
+NUMBER = ["a", None, [0.1], 1j, True, np.array([0.1])]
+WHOLE = [*NUMBER, 2.0, np.float64(2)]
+FLAG = [0, 1, "True", None, 1.0]
+NOT_FINITE = [np.nan, np.inf, -np.inf]
+
+# name: values of a wrong type, wrong values, values that are right.
+CASES = {
+    "n_components": (WHOLE, [0, -1], [1, np.int64(5)]),
+    "learning_rate": (
+        [None, [0.1], 1j, True],
+        [0, 0.0, -0.1, "a", *NOT_FINITE],
+        [1e-9, 1, np.float32(0.1)],
+    ),
+    "batch_size": (WHOLE, [0, -5], [1, np.int32(5), 10**9]),
+    "n_iter": (WHOLE, [-1], [0, 1, np.uint8(2)]),
+    "n_gibbs_steps": (WHOLE, [0], [1, np.int64(2)]),
+    "persistent": (FLAG, [], [True, False, np.True_]),
+    "n_chains": (WHOLE, [0], [1, np.int64(5)]),
+    "statistics": ([None, 1, True], ["mean", "", "Probabilities"], ["probabilities", "states"]),
+    "centered": (FLAG, [], [True, False, np.False_]),
+    "momentum": (NUMBER, [-0.1, 1, 1.5, *NOT_FINITE], [0, 0.0, 0.99, np.float32(0.5)]),
+    "weight_decay": (NUMBER, [-1e-9, *NOT_FINITE], [0, 0.1, np.float64(1)]),
+    "sparsity_target": (NUMBER, [0, 1, -0.1, *NOT_FINITE], [0.1, np.float32(0.5)]),
+    "sparsity_cost": ([None, [1], True], [-0.1, "a", *NOT_FINITE], [0, 0.5, np.float32(1)]),
+    "learning_rate_schedule": ([None, 1], ["step", ""], ["constant", "linear", "cosine"]),
+    "average": (
+        [True, [0.1]],
+        [0, 0.0, 1.0, 1.5, -1, "a", *NOT_FINITE],
+        [None, 1, 5, 0.5, np.int64(2), np.float32(0.1)],
+    ),
+    "weight_scale": (NUMBER, [-0.1, *NOT_FINITE], [0, 0.01, np.float32(0.1)]),
+    "visible_intercept_init": (
+        [None, [0], True],
+        ["a", "Logit", *NOT_FINITE],
+        ["logit", 0, -1.5, np.float32(2)],
+    ),
+    "hidden_intercept_init": (NUMBER, NOT_FINITE, [0, -4.0, np.float32(1)]),
+    "shuffle": (FLAG, [], [True, False]),
+    "warm_start": (FLAG, [], [True, False]),
+    "early_stopping": (FLAG, [], [True, False]),
+    "validation_fraction": (NUMBER, [0, 1, -0.1, 2, *NOT_FINITE], [0.1, np.float32(0.5)]),
+    "n_iter_no_change": (WHOLE, [0], [1, np.int64(3)]),
+    "tol": (NUMBER, [-1e-9, *NOT_FINITE], [0, 1e-4, np.float32(1)]),
+    "binarize": (["a", [0.5], True, 1j], NOT_FINITE, [None, 0, 0.5, np.float32(0.5)]),
+    "n_jobs": (["a", 1.5, [1]], [0], [None, 1, 2, -1, np.int64(1)]),
+    "verbose": (["a", None, 1.5], [-1], [False, 0]),
+    "random_state": ([], ["a", 1.5, -1, np.random.default_rng(0)], [None, 0, np.int64(1)]),
+}
+
+
+def test_no_hyper_parameter_is_forgotten():
+    assert set(CASES) == set(RULES) == set(BinaryCDRBM().get_params())
+
+
+def make(**changes):
+    return BinaryCDRBM(**({"n_components": 3, "n_iter": 1, "random_state": 0} | changes))
+
+
+def cases(place):
+    return [
+        pytest.param(name, value, id=f"{name}={value!r}")
+        for name, lists in CASES.items()
+        for value in lists[place]
+    ]
+
+
+def check(error, name, value, X):
+    for method in ("fit", "partial_fit", "fit_transform"):
+        with pytest.raises(error, match=rf"\b{name}\b") as caught:
+            getattr(make(**{name: value}), method)(X)
+        message = str(caught.value)
+        assert repr(value) in message
+        assert re.search(r"must be .+, got ", message)
+
+
+@pytest.mark.parametrize(("name", "value"), cases(0))
+def test_wrong_types(name, value, X):
+    check(TypeError, name, value, X)
+
+
+@pytest.mark.parametrize(("name", "value"), cases(1))
+def test_wrong_values(name, value, X):
+    check(ValueError, name, value, X)
+
+
+@pytest.mark.filterwarnings("ignore:.*still rising:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("name", "value"), cases(2))
+def test_right_values(name, value, X):
+    make(**{name: value}).fit(X)
+
+
+def test_what_is_allowed_is_named(X):
+    with pytest.raises(ValueError, match=r"batch_size must be an integer of at least 1, got 0"):
+        make(batch_size=0).fit(X)
+    with pytest.raises(ValueError, match=r"momentum must be a finite number in \[0, 1\), got 1"):
+        make(momentum=1).fit(X)
+    with pytest.raises(ValueError, match=r"'probabilities' or 'states', got 'mean'"):
+        make(statistics="mean").fit(X)
+    with pytest.raises(TypeError, match=r"centered must be True or False, got 1"):
+        make(centered=1).fit(X)
+
+
+def test_construction_and_queries_do_not_check(X):
+    rbm = make().fit(X).set_params(learning_rate=-1)
+    rbm.transform(X)
+
+
+AUTO = [name for name in RULES if "'auto'" in getattr(RULES[name], "allowed", "")]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("name", AUTO)
+def test_auto_stands_for_an_allowed_value(name, persistent, X):
+    make(persistent=persistent, **{name: "auto"}).fit(X)
+    settings = training_settings(
+        make(persistent=persistent, **{name: "auto"}).get_params()
+    )
+    field = {"learning_rate_schedule": "schedule"}.get(name, name)
+    RULES[name](name, getattr(settings, field))
