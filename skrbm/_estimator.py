@@ -16,6 +16,7 @@ from skrbm import _fitting
 from skrbm._core import energy
 from skrbm._core.blocks import converted, map_rows
 from skrbm._core.parameters import Parameters
+from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import bernoulli, generator, gibbs_chain
 from skrbm._core.training import SAMPLE
 from skrbm._hyperparameters import check_parameters, training_settings
@@ -463,9 +464,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             the log-likelihood where units depend on each other weakly.
         """
         X, model = self._rows(X), self._model()
-        return self._map(
-            lambda v: energy.pseudo_log_likelihood(model, v), X, np.empty(X.shape[0])
-        )
+        return self._map(PseudoLikelihood(model), X, np.empty(X.shape[0]))
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, in nats; higher is better.

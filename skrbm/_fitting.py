@@ -14,9 +14,9 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from skrbm._core.blocks import column_mean, converted, map_rows
-from skrbm._core.energy import pseudo_log_likelihood
 from skrbm._core.monitoring import Monitor
 from skrbm._core.parameters import initial_parameters
+from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import generator
 from skrbm._core.threads import Crew, usable_threads
 from skrbm._core.training import (
@@ -161,11 +161,8 @@ def _mean_score(
     X: Rows, state: TrainingState, settings: Settings, crew: Crew
 ) -> float:
     """Return the mean pseudo-log-likelihood of the rows, in nats."""
-    model, out = state.model(), np.empty(X.shape[0])
-    map_rows(
-        lambda rows: pseudo_log_likelihood(model, rows),
-        X, out, DTYPE, settings.binarize, crew,
-    )
+    out = np.empty(X.shape[0])
+    map_rows(PseudoLikelihood(state.model()), X, out, DTYPE, settings.binarize, crew)
     return float(out.mean())
 
 

@@ -7,10 +7,10 @@ import numpy as np
 from skrbm._core.energy import (
     free_energy,
     hidden_probabilities,
-    pseudo_log_likelihood,
     visible_probabilities,
 )
 from skrbm._core.parameters import Parameters
+from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
 from skrbm._core.training import TrainingState
 from skrbm._core.types import Array, Rows
 

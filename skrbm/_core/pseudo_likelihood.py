@@ -1,0 +1,153 @@
+"""The exact pseudo-log-likelihood, at less than a logarithm a term.
+
+With a = c + v'W, turning unit i of v over, from v_i to v_i + s_i where
+s_i = 1 - 2 v_i, changes the free energy by -x_i,
+
+    x_i = s_i b_i + sum_j log(q_j + p_j exp(s_i W_ij)),
+    p_j = sigmoid(a_j),  q_j = sigmoid(-a_j),
+
+and log P(v_i | the other units) = -softplus(x_i).  Every term is a mean of 1 and
+exp(s_i W_ij), so nothing cancels.  There are n_features x n_components of them
+for each row, whatever v holds, and what follows is about their cost.
+
+*Several terms, one product.*  For a group of hidden units the product of the
+terms is a sum over the subsets of the group of (a product of rates of the row)
+times (a product of exponentials of the weights): a matrix product whose inner
+dimension is 2^(size of the group).  The one factor depends on the row alone and
+the other on the unit alone, and all of them are positive.
+
+*One table for both values.*  s = -1 needs exp(-W), but
+log(q + p exp(-W)) = log(p + q exp(W)) - W, the term of s = 1 with p and q
+exchanged.  Both values are worked out for every unit, and one is chosen.
+
+*Few logarithms.*  Groups are multiplied up as far as the floating point range
+allows before a logarithm is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from skrbm._core.operations import sigmoid, softplus, times
+from skrbm._core.parameters import Parameters
+from skrbm._core.types import Array, Rows
+
+# Rows and units of a block, whose products stay in the second-level cache.  Every
+# block has as many rows, the last one padded, so that a row's score does not show
+# how many others there are.
+_ROWS = 32
+_UNITS = 1024
+_LARGEST_GROUP = 4
+
+
+class PseudoLikelihood:
+    """The pseudo-log-likelihood of rows under one model."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        W = parameters.W
+        self.parameters = parameters
+        # Half the range for a group, so that neither factor of a term leaves it.
+        room = 0.5 * float(np.log(np.finfo(W.dtype).max))
+        largest = max(float(np.abs(W).max(initial=0)), np.finfo(W.dtype).tiny)
+        self.size = int(min(_LARGEST_GROUP, room // largest))
+        if self.size == 0:
+            return
+        self.groups_a_logarithm = max(1, int(2 * room // (self.size * largest)))
+        exponentials = self._grouped(np.exp(W), 1).transpose(1, 2, 0)
+        n_groups, _, n_features = exponentials.shape
+        # (n_groups, 2^size, n_features): a row for each subset of a group.
+        self.table = np.ones((n_groups, 1, n_features), W.dtype)
+        for unit in range(self.size):
+            more = self.table * exponentials[:, unit : unit + 1]
+            self.table = np.concatenate([self.table, more], axis=1)
+        self.sum_W = W.sum(axis=1, dtype=np.float64)
+
+    def _grouped(self, x: Array, padding: float) -> Array:
+        """Return x (n, n_components) as (n, n_groups, size), padded."""
+        missing = -x.shape[1] % self.size
+        x = np.pad(x, ((0, 0), (0, missing)), constant_values=padding)
+        return x.reshape(len(x), -1, self.size)
+
+    @np.errstate(over="ignore")  # of exp(-x), see sigmoid
+    def __call__(self, v: Rows) -> Array:
+        """Return the pseudo-log-likelihood of each row, in nats."""
+        W, b, c = self.parameters
+        scores = np.empty(v.shape[0])
+        block = np.zeros((_ROWS, len(b)), W.dtype)
+        for start in range(0, len(scores), _ROWS):
+            rows = v[start : start + _ROWS]
+            n = rows.shape[0]
+            block[:n] = rows.toarray() if sparse.issparse(rows) else rows
+            s = 1 - 2 * block.astype(np.float64)
+            x = s * b + self._sum_of_logs(block, s, times(block, W) + c)
+            scores[start : start + n] = -softplus(x[:n]).sum(axis=1)
+        return scores
+
+    def _sum_of_logs(self, v: Array, s: Array, a: Array) -> Array:
+        """Return the sum over hidden units for each row and unit, (n, n_features)."""
+        if self.size == 0 or not np.isin(v, (0, 1)).all():
+            return self._term_by_term(s, a)
+        off, on = self._both_values(self._grouped(a, 0))
+        return np.where(v == 0, off, on - self.sum_W)
+
+    def _both_values(self, a: Array) -> tuple[Array, Array]:
+        """Return the sums for units that are off, and for units that are on.
+
+        ``a`` is (rows, n_groups, size).
+        """
+        p, q = sigmoid(a.copy()), sigmoid(-a)
+        rate, rest = np.concatenate([p, q]), np.concatenate([q, p])
+        # (2 rows, n_groups, 2^size): a rate for each subset of a group.
+        subsets = np.ones((*rate.shape[:2], 1), rate.dtype)
+        for unit in range(self.size):
+            one = slice(unit, unit + 1)
+            subsets = np.concatenate(
+                [subsets * rest[..., one], subsets * rate[..., one]], axis=2
+            )
+        subsets = np.ascontiguousarray(subsets.transpose(1, 0, 2))
+        n_groups, _, n_features = self.table.shape
+        total = np.zeros((len(rate), n_features))
+        for start in range(0, n_features, _UNITS):
+            units = slice(start, start + _UNITS)
+            for first in range(0, n_groups, self.groups_a_logarithm):
+                # (2 rows, 2^size) (2^size, units) for each group.
+                product = subsets[first] @ self.table[first, :, units]
+                factor = np.empty_like(product)
+                for group in range(
+                    first + 1, min(first + self.groups_a_logarithm, n_groups)
+                ):
+                    np.matmul(subsets[group], self.table[group, :, units], out=factor)
+                    product *= factor
+                total[:, units] += np.log(product, out=product)
+        return total[:_ROWS], total[_ROWS:]
+
+    def _term_by_term(self, s: Array, a: Array) -> Array:
+        """Return the same for any v and any weights, a logarithm a term."""
+        W, total = self.parameters.W, np.empty(s.shape)
+        if self.size == 0:
+            # exp(W) would leave the range: add logarithms, in double precision.
+            W, a = W.astype(np.float64), a.astype(np.float64)
+            for n in range(len(s)):
+                log_p, log_q = -softplus(-a[n]), -softplus(a[n])
+                terms = np.logaddexp(log_q, log_p + s[n][:, None] * W)
+                total[n] = terms.sum(axis=1)
+            return total
+        p, q = sigmoid(a.copy()), sigmoid(-a)
+        terms = np.empty_like(W)
+        for n in range(len(s)):
+            np.multiply(s[n].astype(W.dtype)[:, None], W, out=terms)
+            np.exp(terms, out=terms)
+            terms *= p[n]
+            terms += q[n]
+            total[n] = np.log(terms, out=terms).sum(axis=1)
+        return total
+
+
+def pseudo_log_likelihood(parameters: Parameters, v: Rows) -> Array:
+    """Return ``sum_i log P(v_i | the other units of v)``, in nats, exactly.
+
+    A value of v between 0 and 1 is turned over to 1 - v, which costs several times
+    as much as zeros and ones do.
+    """
+    return PseudoLikelihood(parameters)(v)
