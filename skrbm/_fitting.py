@@ -91,8 +91,8 @@ def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
     n_held_out = int(np.ceil(fraction * n_rows))
     if n_held_out >= n_rows:
         raise ValueError(
-            f"early_stopping holds out {n_held_out} of {n_rows} rows "
-            f"(validation_fraction={fraction!r}), which leaves none to train on. "
+            f"early_stopping with validation_fraction={fraction!r} leaves no row to "
+            f"train on: n_samples={n_rows}, {n_held_out} held out. "
             "Give more rows or set early_stopping=False."
         )
     order = generator(root, SPLIT).permutation(n_rows)
@@ -215,6 +215,12 @@ def _diverged(state: TrainingState, settings: Settings) -> str:
 
 def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
     """Give a ConvergenceWarning for each sign that the model is not what it could be."""
+    largest = float(np.abs(outcome.state.parameters.W).max())
+    if largest > LARGE_WEIGHT:
+        _warn(
+            f"The largest weight is {largest:.3g}: weights beyond {LARGE_WEIGHT:g} mean "
+            "that training is exploding. Use a smaller learning_rate or some weight_decay."
+        )
     history = outcome.history
     if not history:
         return
@@ -229,12 +235,6 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
                 f"{count} of {n_components} hidden units are {what} and tell nothing. "
                 f"Use a smaller learning_rate or {remedy} hidden_intercept_init."
             )
-    largest = float(np.abs(outcome.state.parameters.W).max())
-    if largest > LARGE_WEIGHT:
-        _warn(
-            f"The largest weight is {largest:.3g}: weights beyond {LARGE_WEIGHT:g} mean "
-            "that training is exploding. Use a smaller learning_rate or some weight_decay."
-        )
     score = history["validation_score"]
     if p["early_stopping"] and len(score) - 1 - int(np.argmax(score)) < min(
         p["n_iter_no_change"], len(score)
@@ -247,4 +247,4 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
 
 def _warn(message: str) -> None:
     # To the line that called fit.
-    warnings.warn(message, ConvergenceWarning, stacklevel=5)
+    warnings.warn(message, ConvergenceWarning, stacklevel=6)

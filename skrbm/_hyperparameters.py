@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skrbm._core.training import SCHEDULES, Settings
-from skrbm._validation import Rule, boolean, either, integer, one_of, real, seed
+from skrbm._validation import Rule, boolean, either, integer, n_threads, one_of, real, seed
 
 RULES: dict[str, Rule] = {
     "n_components": integer(1),
@@ -34,7 +34,7 @@ RULES: dict[str, Rule] = {
     "n_iter_no_change": integer(1),
     "tol": real("[0, inf)"),
     "binarize": one_of(None, otherwise=real("(-inf, inf)")),
-    "n_jobs": one_of(None, otherwise=integer(-(2**31))),
+    "n_jobs": one_of(None, otherwise=n_threads),
     "verbose": either(boolean, integer(0)),
     "random_state": seed,
 }

@@ -35,6 +35,16 @@ def integer(low: int) -> Rule:
     return check
 
 
+def n_threads(name: str, value: Any) -> None:
+    """Allow what joblib takes as a number of jobs."""
+    integer(-(2**31))(name, value)
+    if value == 0:
+        _fail(name, n_threads.allowed, value)
+
+
+n_threads.allowed = "an integer other than 0"
+
+
 def real(interval: str) -> Rule:
     """Allow finite numbers in an interval written like ``[0, 1)`` or ``(0, inf)``."""
     low, high = (float(end) for end in interval[1:-1].split(","))
@@ -71,7 +81,8 @@ def one_of(*values: Any, otherwise: Rule | None = None) -> Rule:
         if any(value is v or (isinstance(v, str) and value == v) for v in values):
             return
         if otherwise is None or isinstance(value, str) or value is None:
-            _fail(name, allowed, value, of_type=not isinstance(value, str))
+            strings = any(isinstance(v, str) for v in values)
+            _fail(name, allowed, value, of_type=not (strings and isinstance(value, str)))
         try:
             otherwise(name, value)
         except (TypeError, ValueError) as error:

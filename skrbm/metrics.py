@@ -18,7 +18,7 @@ from skrbm._core.blocks import converted
 from skrbm._core.sampling import generator
 from skrbm._core.training import START
 from skrbm._estimator import BinaryCDRBM
-from skrbm._validation import integer, one_of, real
+from skrbm._validation import integer, n_threads, one_of, real
 
 __all__ = [
     "LogPartition",
@@ -134,7 +134,7 @@ def log_partition(
     integer(2)("n_chains", n_chains)
     integer(1)("n_gibbs_steps", n_gibbs_steps)
     real("(0, inf)")("tolerance", tolerance)
-    one_of(None, otherwise=integer(-(2**31)))("n_jobs", n_jobs)
+    one_of(None, otherwise=n_threads)("n_jobs", n_jobs)
     betas = _temperatures(betas)
     model = rbm._model()
     n_units = min(model.W.shape)
