@@ -1,0 +1,224 @@
+"""How good the models are: likelihoods and features, ours and BernoulliRBM's.
+
+``python docs/benchmarks/quality.py PART [PART ...]`` runs the parts named, each in
+minutes; results are printed, and kept as JSON lines in ``--results`` so that parts can
+be run one by one.  Hyper-parameters of ours are the defaults unless a line says
+otherwise; those of BernoulliRBM are chosen on validation rows.  Test rows choose
+nothing.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from itertools import product
+
+import numpy as np
+from datasets import SETS, binarized, load, load_mnist
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neural_network import BernoulliRBM
+from sklearn.pipeline import make_pipeline
+
+from skrbm import BinaryCDRBM
+from skrbm.metrics import log_likelihood, log_partition
+
+RESULTS = "quality.jsonl"
+
+
+def keep(part, **record):
+    """Print a result, and append it to the file of results."""
+    record = {"part": part} | record
+    print(json.dumps(record), flush=True)
+    with open(RESULTS, "a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def timed_fit(model, X):
+    """Fit and return the seconds that took."""
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X)
+    return round(time.perf_counter() - began, 2)
+
+
+def as_ours(peer, X):
+    """Return BernoulliRBM's parameters in an estimator of ours, to be scored alike."""
+    rbm = BinaryCDRBM(peer.n_components, n_iter=0, random_state=0).fit(X[:10])
+    rbm.components_ = peer.components_
+    rbm.intercept_visible_ = peer.intercept_visible_
+    rbm.intercept_hidden_ = peer.intercept_hidden_
+    rbm.visible_mean_ = X.mean(axis=0)
+    return rbm
+
+
+def mean_exact(rbm, *parts):
+    """Return the exact mean log-likelihood of each set of rows."""
+    log_z = log_partition(rbm, method="exact")
+    return [round(float(log_likelihood(rbm, X, log_z=log_z).mean()), 3) for X in parts]
+
+
+def exact_peer(names=SETS, seeds=(0,)):
+    """BernoulliRBM with 16 hidden units, tuned on the validation rows of each set."""
+    for name, seed in product(names, seeds):
+        X, seconds, best = load(name), 0.0, (-np.inf, None, None)
+        for lr, n_iter in product((0.3, 0.1, 0.03, 0.01), (10, 30, 100)):
+            peer = BernoulliRBM(16, learning_rate=lr, n_iter=n_iter, random_state=seed)
+            seconds += timed_fit(peer, X["train"].astype(np.float32))
+            valid, test = mean_exact(as_ours(peer, X["train"]), X["valid"], X["test"])
+            best = max(best, (valid, test, {"learning_rate": lr, "n_iter": n_iter}), key=lambda b: b[0])
+        keep("exact_peer", set=name, seed=seed, valid=best[0], test=best[1], chosen=best[2], seconds=round(seconds, 1))
+
+
+def exact_ours(names=SETS, seeds=(0,)):
+    """Our defaults with 16 hidden units, contrastive divergence and persistent."""
+    for name, seed, persistent in product(names, seeds, (True, False)):
+        X = load(name)
+        rbm = BinaryCDRBM(16, persistent=persistent, random_state=seed)
+        seconds = timed_fit(rbm, X["train"])
+        valid, test = mean_exact(rbm, X["valid"], X["test"])
+        keep("exact_ours", set=name, seed=seed, persistent=persistent, valid=valid, test=test, seconds=seconds)
+
+
+def exact_seeds():
+    """The spread over ten seeds; BernoulliRBM at the setting chosen with seed 0."""
+    seeds = range(10)
+    exact_ours(seeds=seeds)
+    chosen = {}
+    with open(RESULTS) as file:
+        for record in map(json.loads, file):
+            if record["part"] == "exact_peer":
+                chosen[record["set"]] = record["chosen"]
+    for name, seed in product(chosen, seeds):
+        X = load(name)
+        peer = BernoulliRBM(16, random_state=seed, **chosen[name])
+        seconds = timed_fit(peer, X["train"].astype(np.float32))
+        (test,) = mean_exact(as_ours(peer, X["train"]), X["test"])
+        keep("exact_seeds_peer", set=name, seed=seed, test=test, seconds=seconds)
+
+
+def ais(rbm, X, betas=4000):
+    """Return the mean log-likelihood by AIS forward and in reverse."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        z = log_partition(rbm, X, method="ais", betas=betas, random_state=0)
+    mean = -float(rbm.free_energy(X).mean())
+    return {
+        "test": round(mean - z.value, 2),
+        "test_reverse": round(mean - z.reverse, 2),
+        "standard_error": round(z.standard_error, 3),
+    }
+
+
+def mnist_density(n_iter=20, seed=0, **options):
+    """Binarised MNIST, 500 hidden units, persistent."""
+    x_train, _, x_test, _ = load_mnist()
+    X, X_test = binarized(x_train), binarized(x_test)
+    rbm = BinaryCDRBM(500, persistent=True, n_iter=n_iter, random_state=seed, **options)
+    seconds = timed_fit(rbm, X)
+    keep("mnist_density", n_iter=n_iter, seed=seed, options=options, seconds=seconds, **ais(rbm, X_test))
+
+
+def mnist_density_longer():
+    """The documented longer setting."""
+    mnist_density(n_iter=60)
+
+
+def mnist_exact():
+    """Binarised MNIST, 16 hidden units, exact."""
+    x_train, _, x_test, _ = load_mnist()
+    X, X_test = binarized(x_train), binarized(x_test)
+    rbm = BinaryCDRBM(16, persistent=True, random_state=0)
+    seconds = timed_fit(rbm, X)
+    keep("mnist_exact", n_iter=rbm.n_iter, seconds=seconds, test=mean_exact(rbm, X_test)[0])
+
+
+def mnist_race():
+    """The time to BernoulliRBM's best test log-likelihood, 500 hidden units."""
+    x_train, _, x_test, _ = load_mnist()
+    X, X_test = binarized(x_train), binarized(x_test)
+    best = (-np.inf, 0.0)
+    peer, seconds = BernoulliRBM(500, n_iter=1, random_state=0), 0.0
+    X32 = X.astype(np.float32)
+    for epoch in range(1, 9):
+        # One epoch at a time, going on from the last, in the batches of its fit.
+        began = time.perf_counter()
+        for start in range(0, len(X32), 10):
+            peer.partial_fit(X32[start : start + 10])
+        seconds += time.perf_counter() - began
+        result = ais(as_ours(peer, X), X_test, betas=1000)
+        keep("mnist_race_peer", epoch=epoch, seconds=round(seconds, 1), **result)
+        best = max(best, (result["test"], seconds))
+    for n_iter in (1, 2, 3, 5):
+        rbm = BinaryCDRBM(500, persistent=True, n_iter=n_iter, random_state=0)
+        seconds = timed_fit(rbm, X)
+        result = ais(rbm, X_test, betas=1000)
+        keep("mnist_race_ours", n_iter=n_iter, seconds=seconds, ratio=round(best[1] / seconds, 1), peer_best=best[0], **result)
+        if min(result["test"], result["test_reverse"]) > best[0]:
+            break
+
+
+def classifier_error(H, y, H_test, y_test, max_iter=300):
+    """Return the test error of a logistic regression in per cent."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = LogisticRegression(C=1.0, max_iter=max_iter).fit(H, y)
+    return round(100 * (1 - model.score(H_test, y_test)), 2)
+
+
+def mnist_features(n_iter=10, all_rows=True, **options):
+    """MNIST as probabilities, 500 hidden units, logistic regression on the features."""
+    x_train, y, x_test, y_test = load_mnist()
+    X, X_test = (x.astype(np.float32) / 255 for x in (x_train, x_test))
+    rbm = BinaryCDRBM(500, n_iter=n_iter, random_state=0, **options)
+    seconds = timed_fit(rbm, X)
+    H, H_test = rbm.transform(X), rbm.transform(X_test)
+    record = {"error_20000": classifier_error(H[:20000], y[:20000], H_test, y_test)}
+    if all_rows:
+        record["error_60000"] = classifier_error(H, y, H_test, y_test)
+    keep("mnist_features", n_iter=n_iter, options=options, seconds=seconds, activity=round(float(H_test.mean()), 3), **record)
+
+
+def small_features(seeds=range(5)):
+    """Digits, letters and dna: features against raw input and BernoulliRBM's."""
+    digits = load_digits()
+    for name, seed in product(("digits", "dna", "ocr_letters"), seeds):
+        if name == "digits":
+            X, X_test, y, y_test = train_test_split(digits.data / 16, digits.target, random_state=seed, stratify=digits.target)
+        else:
+            Z = load(name)
+            X, y = np.concatenate([Z["train"], Z["valid"]]), np.concatenate([Z["y_train"], Z["y_valid"]])
+            X_test, y_test = Z["test"], Z["y_test"]
+            if name == "ocr_letters":
+                rows = np.random.default_rng(seed).choice(len(X), 8000, replace=False)
+                X, y = X[rows], y[rows]
+        X, X_test = X.astype(np.float32), X_test.astype(np.float32)
+        record = {}
+        for kind, rbm in (("ours", BinaryCDRBM(random_state=seed)), ("peer", BernoulliRBM(random_state=seed)), ("raw", None)):
+            classifier = LogisticRegression(max_iter=200)
+            grid = {"logisticregression__C": [0.1, 1.0, 10.0]}
+            if rbm is not None:
+                grid[f"{type(rbm).__name__.lower()}__learning_rate"] = [0.03, 0.1, 0.3]
+            model = make_pipeline(*([rbm] if rbm else []), classifier)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                search = GridSearchCV(model, grid, cv=3, n_jobs=2).fit(X, y)
+                record[kind] = round(float(search.score(X_test, y_test)), 4)
+        keep("small_features", set=name, seed=seed, **record)
+
+
+PARTS = {
+    f.__name__: f
+    for f in (exact_peer, exact_ours, exact_seeds, mnist_exact, mnist_density, mnist_density_longer, mnist_race, mnist_features, small_features)
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    parser.add_argument("--results", default=RESULTS)
+    arguments = parser.parse_args()
+    RESULTS = arguments.results
+    for part in arguments.parts or PARTS:
+        PARTS[part]()
