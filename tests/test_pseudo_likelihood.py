@@ -1,0 +1,153 @@
+"""The pseudo-log-likelihood, by enumeration and by its formula in double precision."""
+
+import numpy as np
+import pytest
+from enumeration import log_visible, random_model, states
+from scipy import sparse
+
+from skrbm._core.parameters import Parameters
+from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
+
+MODELS = {
+    "4x3": random_model(4, 3, seed=0),
+    "5x4": random_model(5, 4, seed=1),
+    "3x5": random_model(3, 5, seed=2),
+    "1x1": random_model(1, 1, seed=3),
+    "zero": Parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2)),
+}
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}
+
+models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+dtypes = pytest.mark.parametrize("dtype", TOLERANCE)
+containers = pytest.mark.parametrize(
+    "container", [np.asarray, sparse.csr_array, sparse.csr_matrix]
+)
+
+
+def pseudo_log_likelihood_by_enumeration(model):
+    log_p = log_visible(model)
+    n_features = len(model.b)
+    rows = np.arange(len(log_p))
+    total = np.zeros(len(log_p))
+    for i in range(n_features):
+        flipped = rows ^ (1 << (n_features - 1 - i))
+        total += log_p - np.logaddexp(log_p, log_p[flipped])
+    return total
+
+
+@models
+@dtypes
+@containers
+def test_pseudo_log_likelihood_by_enumeration(model, dtype, container):
+    V = states(len(model.b)).astype(dtype)
+    actual = pseudo_log_likelihood(model.astype(dtype), container(V))
+    assert actual.dtype == np.float64
+    np.testing.assert_allclose(
+        actual, pseudo_log_likelihood_by_enumeration(model), atol=TOLERANCE[dtype]
+    )
+
+
+def pseudo_log_likelihood_by_formula(model, v):
+    """Return it as documented, in double precision, term by term."""
+    W, b, c = (np.asarray(part, np.float64) for part in model)
+    scores = []
+    for row in np.asarray(v, np.float64):
+        a = c + row @ W
+        s = 1 - 2 * row
+        # log(sigmoid(-a) + sigmoid(a) exp(s W))
+        terms = np.logaddexp(-np.logaddexp(0, a), s[:, None] * W - np.logaddexp(0, -a))
+        x = s * b + terms.sum(axis=1)
+        scores.append(-np.logaddexp(0, x).sum())
+    return np.array(scores)
+
+
+def test_the_formula_agrees_with_enumeration():
+    model = MODELS["5x4"]
+    np.testing.assert_allclose(
+        pseudo_log_likelihood_by_formula(model, states(5)),
+        pseudo_log_likelihood_by_enumeration(model),
+        atol=1e-12,
+    )
+
+
+@models
+@dtypes
+def test_pseudo_log_likelihood_of_fractional_rows(model, dtype):
+    v = np.random.default_rng(0).random((20, len(model.b))).astype(dtype)
+    v[:5] = np.round(v[:5])  # some rows, and some entries, are binary
+    v[5:10, 0] = 1
+    np.testing.assert_allclose(
+        pseudo_log_likelihood(model.astype(dtype), v),
+        pseudo_log_likelihood_by_formula(model, v),
+        atol=TOLERANCE[dtype],
+    )
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 3, 15, 16, 17, 64, 100])
+@pytest.mark.parametrize("scale", [0.01, 1, 6, 20, 40, 75, 85, 100])
+def test_pseudo_log_likelihood_of_weights_of_any_size(scale, n_components):
+    rng = np.random.default_rng(0)
+    model = Parameters(
+        rng.choice([-scale, scale, scale / 3], (12, n_components)),
+        rng.normal(size=12),
+        rng.choice([-50.0, 50.0, 0.0], n_components),
+    ).astype(np.float32)
+    v = (rng.random((30, 12)) < 0.3).astype(np.float32)
+    v[0] = 0  # all activations are +-50 or 0 here
+    expected = pseudo_log_likelihood_by_formula(model, v)
+    with np.errstate(over="ignore"):
+        actual = pseudo_log_likelihood(model, v)
+    assert np.isfinite(actual).all()
+    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [60.0, 100.0, 200.0, 1000.0])
+@pytest.mark.parametrize("activation", [-150.0, -110.0, -90.0, 90.0, 110.0, 150.0])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_pseudo_log_likelihood_where_single_precision_underflows(weight, activation, sign):
+    model = Parameters(
+        np.array([[sign * weight], [1.0]]), np.zeros(2), np.array([activation])
+    ).astype(np.float32)
+    with np.errstate(over="ignore"):
+        actual = pseudo_log_likelihood(model, states(2).astype(np.float32))
+    np.testing.assert_allclose(
+        actual, pseudo_log_likelihood_by_formula(model, states(2)), rtol=1e-5, atol=1e-4
+    )
+
+
+def test_pseudo_log_likelihood_of_rows_that_fill_several_blocks():
+    model = random_model(300, 2, scale=0.5)
+    v = (np.random.default_rng(0).random((500, 300)) < 0.5).astype(np.float64)
+    np.testing.assert_allclose(
+        pseudo_log_likelihood(model, v),
+        pseudo_log_likelihood_by_formula(model, v),
+        rtol=1e-10,
+    )
+
+
+def test_a_rows_score_is_its_own_whatever_the_others():
+    model = random_model(70, 9, scale=1).astype(np.float32)
+    v = (np.random.default_rng(0).random((80, 70)) < 0.4).astype(np.float32)
+    v[::7] *= np.float32(0.3)  # fractional rows among binary ones
+    scores = pseudo_log_likelihood(model, v)
+    np.testing.assert_array_equal(pseudo_log_likelihood(model, v[::-1]), scores[::-1])
+    np.testing.assert_array_equal(pseudo_log_likelihood(model, v[:33]), scores[:33])
+    one_by_one = [pseudo_log_likelihood(model, row[None])[0] for row in v]
+    np.testing.assert_array_equal(one_by_one, scores)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 31, 1023, 1024, 1025, 2100])
+@pytest.mark.parametrize("n_rows", [1, 31, 33])
+def test_any_number_of_units_and_rows(n_features, n_rows):
+    model = random_model(n_features, 5, scale=0.3)
+    v = (np.random.default_rng(0).random((n_rows, n_features)) < 0.4).astype(np.float64)
+    np.testing.assert_allclose(
+        pseudo_log_likelihood(model, v), pseudo_log_likelihood_by_formula(model, v), rtol=1e-10
+    )
+
+
+def test_it_writes_to_nothing_it_is_given():
+    model, v = random_model(4, 3), states(4)
+    for array in (*model, v):
+        array.flags.writeable = False
+    pseudo_log_likelihood(model, v)
