@@ -184,7 +184,7 @@ def _monitor(
     return Monitor(
         state,
         _dense(watched, settings),
-        max(1, min(len(pool) // 400, 100)),
+        max(1, min(len(pool) // 800, 100)),
         None if valid is None else _dense(valid, settings),
     )
 

@@ -70,12 +70,21 @@ class _Slab:
         b += r @ self.S
 
 
-class _SparseSlab(_Slab):
+class _SparseSlab:
     """All visible units, of which few are on: S is never formed, but v is kept.
 
     S W = v W - mu W and S'G = v'G - mu (1'G), so that the products follow the
     non-zeros.  Samples that are not sparse enough, early in training, are dense.
     """
+
+    def __init__(self, model: Parameters, mu: Array, n: int, m: int) -> None:
+        self.W, self.b, self.mu = model.W, model.b, mu
+        n_features, n_components = model.W.shape
+        self.SW = np.empty((n + m, n_components), model.W.dtype)
+        self.SW0, self.SWk = self.SW[:n], self.SW[n:]
+        # Visible units are drawn in blocks that stay in the second-level cache.
+        self.on = np.empty((m, n_features), bool)
+        self.blocks = cut(n_features, max(1, m * n_features >> 16))
 
     def load(self, v0: Rows) -> None:
         """Take the positive rows."""
@@ -85,8 +94,10 @@ class _SparseSlab(_Slab):
 
     def sample(self, h: Array, rng: np.random.Generator) -> None:
         """Draw negative rows v ~ P(v | h) = sigmoid(b + Wh)."""
-        x = times_transposed(h, self.W, out=self.Sk)
-        on = draw(sigmoid(x, self.b, N_WORDS), rng)
+        on = self.on
+        for block in self.blocks:
+            x = times_transposed(h, self.W[block])
+            on[:, block] = draw(sigmoid(x, self.b[block], N_WORDS), rng)
         if np.count_nonzero(on) > _SPARSE * on.size:
             self.vk = on.astype(self.W.dtype)
         else:
@@ -106,7 +117,7 @@ class _SparseSlab(_Slab):
 class _Part:
     """A range of rows of the hidden layer in both phases."""
 
-    def __init__(self, slabs: Sequence[_Slab], h: Array, rows: slice, chains: slice):
+    def __init__(self, slabs: Sequence[_Slab | _SparseSlab], h: Array, rows: slice, chains: slice):
         # The first slab's part of SW becomes the sum of all, and then H.
         self.H0, *self.more0 = (slab.SW0[rows] for slab in slabs)
         self.Hk, *self.morek = (slab.SWk[chains] for slab in slabs)

@@ -31,7 +31,7 @@ from scipy import sparse
 
 from skrbm._core.operations import sigmoid, softplus, times
 from skrbm._core.parameters import Parameters
-from skrbm._core.types import Array, Rows
+from skrbm._core.types import Array, DType, Rows
 
 # Rows and units of a block, whose products stay in the second-level cache.  Every
 # block has as many rows, the last one padded, so that a row's score does not show
@@ -42,14 +42,17 @@ _LARGEST_GROUP = 4
 
 
 class PseudoLikelihood:
-    """The pseudo-log-likelihood of rows under one model."""
+    """The pseudo-log-likelihood of many rows under one model.
+
+    A value of v between 0 and 1 is turned over to 1 - v, which costs several times
+    as much as zeros and ones do.
+    """
 
     def __init__(self, parameters: Parameters) -> None:
         W = parameters.W
         self.parameters = parameters
-        # Half the range for a group, so that neither factor of a term leaves it.
-        room = 0.5 * float(np.log(np.finfo(W.dtype).max))
-        largest = max(float(np.abs(W).max(initial=0)), np.finfo(W.dtype).tiny)
+        room = _room(W.dtype)
+        largest = max(float(np.abs(W).max(initial=0)), 1.0)
         self.size = int(min(_LARGEST_GROUP, room // largest))
         if self.size == 0:
             return
@@ -81,15 +84,19 @@ class PseudoLikelihood:
             block[:n] = rows.toarray() if sparse.issparse(rows) else rows
             s = 1 - 2 * block.astype(np.float64)
             x = s * b + self._sum_of_logs(block, s, times(block, W) + c)
-            scores[start : start + n] = -softplus(x[:n]).sum(axis=1)
+            scores[start : start + n] = _scores(x[:n])
         return scores
 
     def _sum_of_logs(self, v: Array, s: Array, a: Array) -> Array:
         """Return the sum over hidden units for each row and unit, (n, n_features)."""
-        if self.size == 0 or not np.isin(v, (0, 1)).all():
-            return self._term_by_term(s, a)
-        off, on = self._both_values(self._grouped(a, 0))
-        return np.where(v == 0, off, on - self.sum_W)
+        binary = np.isin(v, (0, 1)).all(axis=1) & (self.size > 0)
+        total = np.empty(v.shape)
+        if binary.any():
+            off, on = self._both_values(self._grouped(a, 0))
+            total[binary] = np.where(v == 0, off, on - self.sum_W)[binary]
+        others = ~binary
+        total[others] = _term_by_term(self.parameters.W, s[others], a[others])
+        return total
 
     def _both_values(self, a: Array) -> tuple[Array, Array]:
         """Return the sums for units that are off, and for units that are on.
@@ -122,32 +129,41 @@ class PseudoLikelihood:
                 total[:, units] += np.log(product, out=product)
         return total[:_ROWS], total[_ROWS:]
 
-    def _term_by_term(self, s: Array, a: Array) -> Array:
-        """Return the same for any v and any weights, a logarithm a term."""
-        W, total = self.parameters.W, np.empty(s.shape)
-        if self.size == 0:
-            # exp(W) would leave the range: add logarithms, in double precision.
-            W, a = W.astype(np.float64), a.astype(np.float64)
-            for n in range(len(s)):
-                log_p, log_q = -softplus(-a[n]), -softplus(a[n])
-                terms = np.logaddexp(log_q, log_p + s[n][:, None] * W)
-                total[n] = terms.sum(axis=1)
-            return total
-        p, q = sigmoid(a.copy()), sigmoid(-a)
-        terms = np.empty_like(W)
+
+@np.errstate(over="ignore")  # of exp(-x), see sigmoid
+def pseudo_log_likelihood(parameters: Parameters, v: Array) -> Array:
+    """Return the same for a few dense rows, without tables: a logarithm a term."""
+    W, b, c = parameters
+    s = 1 - 2 * v.astype(np.float64)
+    return _scores(s * b + _term_by_term(W, s, times(v, W) + c))
+
+
+def _scores(x: Array) -> Array:
+    return -softplus(x).sum(axis=1)
+
+
+def _term_by_term(W: Array, s: Array, a: Array) -> Array:
+    """Return the sums over hidden units for any values and any weights."""
+    total = np.empty(s.shape)
+    if _room(W.dtype) < np.abs(W).max(initial=0):
+        # exp(W) could leave the range: add logarithms, in double precision.
+        W, a = W.astype(np.float64), a.astype(np.float64)
         for n in range(len(s)):
-            np.multiply(s[n].astype(W.dtype)[:, None], W, out=terms)
-            np.exp(terms, out=terms)
-            terms *= p[n]
-            terms += q[n]
-            total[n] = np.log(terms, out=terms).sum(axis=1)
+            log_p, log_q = -softplus(-a[n]), -softplus(a[n])
+            terms = np.logaddexp(log_q, log_p + s[n][:, None] * W)
+            total[n] = terms.sum(axis=1)
         return total
+    p, q = sigmoid(a.copy()), sigmoid(-a)
+    terms = np.empty_like(W)
+    for n in range(len(s)):
+        np.multiply(s[n].astype(W.dtype)[:, None], W, out=terms)
+        np.exp(terms, out=terms)
+        terms *= p[n]
+        terms += q[n]
+        total[n] = np.log(terms, out=terms).sum(axis=1)
+    return total
 
 
-def pseudo_log_likelihood(parameters: Parameters, v: Rows) -> Array:
-    """Return ``sum_i log P(v_i | the other units of v)``, in nats, exactly.
-
-    A value of v between 0 and 1 is turned over to 1 - v, which costs several times
-    as much as zeros and ones do.
-    """
-    return PseudoLikelihood(parameters)(v)
+def _room(dtype: DType) -> float:
+    """Return half the largest exponent, so that neither factor of a term overflows."""
+    return 0.5 * float(np.log(np.finfo(dtype).max))
