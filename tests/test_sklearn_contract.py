@@ -23,9 +23,8 @@ CONFIGURATIONS = [
     {"n_gibbs_steps": 3},
     {"early_stopping": True, "n_iter_no_change": 2},
     {"average": 2},
-    {"average": 0.1, "learning_rate_schedule": "linear"},
+    {"average": 0.1, "learning_rate_schedule": "linear", "sparsity_cost": 0.1},
     {"momentum": 0.5, "weight_decay": 1e-3},
-    {"sparsity_cost": 0.1, "learning_rate_schedule": "cosine"},
     # Not warm_start: some checks fit twice, and a second fit goes on from the first.
     {"n_jobs": 2, "shuffle": False},
 ]
