@@ -6,7 +6,16 @@ from enumeration import log_visible, random_model, states
 from scipy import sparse
 
 from skrbm._core.parameters import Parameters
-from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
+from skrbm._core.pseudo_likelihood import PseudoLikelihood, pseudo_log_likelihood
+
+
+def of_many_rows(model, v):
+    """Return the scores as they are computed for many rows, dense or sparse."""
+    return PseudoLikelihood(model)(v)
+
+
+# For a few dense rows there is a plainer way.
+ways = pytest.mark.parametrize("score", [of_many_rows, pseudo_log_likelihood])
 
 MODELS = {
     "4x3": random_model(4, 3, seed=0),
@@ -37,13 +46,23 @@ def pseudo_log_likelihood_by_enumeration(model):
 
 @models
 @dtypes
-@containers
-def test_pseudo_log_likelihood_by_enumeration(model, dtype, container):
+@ways
+def test_pseudo_log_likelihood_by_enumeration(score, model, dtype):
     V = states(len(model.b)).astype(dtype)
-    actual = pseudo_log_likelihood(model.astype(dtype), container(V))
+    actual = score(model.astype(dtype), V)
     assert actual.dtype == np.float64
     np.testing.assert_allclose(
         actual, pseudo_log_likelihood_by_enumeration(model), atol=TOLERANCE[dtype]
+    )
+
+
+@models
+@dtypes
+@containers
+def test_sparse_rows_score_like_dense_ones(model, dtype, container):
+    V = states(len(model.b)).astype(dtype)
+    np.testing.assert_array_equal(
+        of_many_rows(model.astype(dtype), container(V)), of_many_rows(model.astype(dtype), V)
     )
 
 
@@ -72,12 +91,13 @@ def test_the_formula_agrees_with_enumeration():
 
 @models
 @dtypes
-def test_pseudo_log_likelihood_of_fractional_rows(model, dtype):
+@ways
+def test_pseudo_log_likelihood_of_fractional_rows(score, model, dtype):
     v = np.random.default_rng(0).random((20, len(model.b))).astype(dtype)
     v[:5] = np.round(v[:5])  # some rows, and some entries, are binary
     v[5:10, 0] = 1
     np.testing.assert_allclose(
-        pseudo_log_likelihood(model.astype(dtype), v),
+        score(model.astype(dtype), v),
         pseudo_log_likelihood_by_formula(model, v),
         atol=TOLERANCE[dtype],
     )
@@ -85,7 +105,8 @@ def test_pseudo_log_likelihood_of_fractional_rows(model, dtype):
 
 @pytest.mark.parametrize("n_components", [1, 2, 3, 15, 16, 17, 64, 100])
 @pytest.mark.parametrize("scale", [0.01, 1, 6, 20, 40, 75, 85, 100])
-def test_pseudo_log_likelihood_of_weights_of_any_size(scale, n_components):
+@ways
+def test_pseudo_log_likelihood_of_weights_of_any_size(score, scale, n_components):
     rng = np.random.default_rng(0)
     model = Parameters(
         rng.choice([-scale, scale, scale / 3], (12, n_components)),
@@ -95,8 +116,7 @@ def test_pseudo_log_likelihood_of_weights_of_any_size(scale, n_components):
     v = (rng.random((30, 12)) < 0.3).astype(np.float32)
     v[0] = 0  # all activations are +-50 or 0 here
     expected = pseudo_log_likelihood_by_formula(model, v)
-    with np.errstate(over="ignore"):
-        actual = pseudo_log_likelihood(model, v)
+    actual = score(model, v)
     assert np.isfinite(actual).all()
     np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=1e-4)
 
@@ -104,22 +124,25 @@ def test_pseudo_log_likelihood_of_weights_of_any_size(scale, n_components):
 @pytest.mark.parametrize("weight", [60.0, 100.0, 200.0, 1000.0])
 @pytest.mark.parametrize("activation", [-150.0, -110.0, -90.0, 90.0, 110.0, 150.0])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_pseudo_log_likelihood_where_single_precision_underflows(weight, activation, sign):
+@ways
+def test_pseudo_log_likelihood_where_single_precision_underflows(
+    score, weight, activation, sign
+):
     model = Parameters(
         np.array([[sign * weight], [1.0]]), np.zeros(2), np.array([activation])
     ).astype(np.float32)
-    with np.errstate(over="ignore"):
-        actual = pseudo_log_likelihood(model, states(2).astype(np.float32))
+    actual = score(model, states(2).astype(np.float32))
     np.testing.assert_allclose(
         actual, pseudo_log_likelihood_by_formula(model, states(2)), rtol=1e-5, atol=1e-4
     )
 
 
-def test_pseudo_log_likelihood_of_rows_that_fill_several_blocks():
+@ways
+def test_pseudo_log_likelihood_of_rows_that_fill_several_blocks(score):
     model = random_model(300, 2, scale=0.5)
     v = (np.random.default_rng(0).random((500, 300)) < 0.5).astype(np.float64)
     np.testing.assert_allclose(
-        pseudo_log_likelihood(model, v),
+        score(model, v),
         pseudo_log_likelihood_by_formula(model, v),
         rtol=1e-10,
     )
@@ -129,10 +152,10 @@ def test_a_rows_score_is_its_own_whatever_the_others():
     model = random_model(70, 9, scale=1).astype(np.float32)
     v = (np.random.default_rng(0).random((80, 70)) < 0.4).astype(np.float32)
     v[::7] *= np.float32(0.3)  # fractional rows among binary ones
-    scores = pseudo_log_likelihood(model, v)
-    np.testing.assert_array_equal(pseudo_log_likelihood(model, v[::-1]), scores[::-1])
-    np.testing.assert_array_equal(pseudo_log_likelihood(model, v[:33]), scores[:33])
-    one_by_one = [pseudo_log_likelihood(model, row[None])[0] for row in v]
+    scores = of_many_rows(model, v)
+    np.testing.assert_array_equal(of_many_rows(model, v[::-1]), scores[::-1])
+    np.testing.assert_array_equal(of_many_rows(model, v[:33]), scores[:33])
+    one_by_one = [of_many_rows(model, row[None])[0] for row in v]
     np.testing.assert_array_equal(one_by_one, scores)
 
 
@@ -142,7 +165,7 @@ def test_any_number_of_units_and_rows(n_features, n_rows):
     model = random_model(n_features, 5, scale=0.3)
     v = (np.random.default_rng(0).random((n_rows, n_features)) < 0.4).astype(np.float64)
     np.testing.assert_allclose(
-        pseudo_log_likelihood(model, v), pseudo_log_likelihood_by_formula(model, v), rtol=1e-10
+        of_many_rows(model, v), pseudo_log_likelihood_by_formula(model, v), rtol=1e-10
     )
 
 
@@ -150,4 +173,4 @@ def test_it_writes_to_nothing_it_is_given():
     model, v = random_model(4, 3), states(4)
     for array in (*model, v):
         array.flags.writeable = False
-    pseudo_log_likelihood(model, v)
+    of_many_rows(model, v)
