@@ -404,7 +404,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         out = np.empty((H.shape[0], len(model.b)), _floating_type(H))
         with _fitting.crew(self.n_jobs) as crew:
             return map_rows(
-                lambda h: energy.visible_probabilities(model, h), H, out, _fitting.DTYPE, None, crew
+                lambda h: energy.visible_probabilities(model, h),
+                H,
+                out,
+                _fitting.DTYPE,
+                None,
+                crew,
             )
 
     def reconstruct(self, X):
@@ -444,7 +449,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Free energies in nats; ``log p(v) = -F(v) - log Z``.
         """
         X, model = self._rows(X), self._model()
-        return self._map(lambda v: energy.free_energy(model, v), X, np.empty(X.shape[0]))
+        return self._map(
+            lambda v: energy.free_energy(model, v), X, np.empty(X.shape[0])
+        )
 
     def score_samples(self, X):
         """Return the exact pseudo-log-likelihood of each row.

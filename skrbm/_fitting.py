@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import effective_n_jobs
-from scipy import sparse
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
 from skrbm._core.blocks import column_mean, converted, map_rows
@@ -27,7 +27,7 @@ from skrbm._core.training import (
     TrainingState,
     epochs,
 )
-from skrbm._core.types import Array, Rows
+from skrbm._core.types import Array, Rows, dense
 from skrbm.exceptions import DivergenceError
 
 DTYPE = np.float32
@@ -56,7 +56,9 @@ def draw_root(random_state: np.random.RandomState) -> int:
     return int.from_bytes(words.astype("<u4").tobytes(), "little")
 
 
-def new_state(X: Rows, rows: Array | None, root: int, p: Mapping[str, Any]) -> TrainingState:
+def new_state(
+    X: Rows, rows: Array | None, root: int, p: Mapping[str, Any]
+) -> TrainingState:
     """Return the state that training starts from."""
     n_rows = X.shape[0] if rows is None else len(rows)
     mean = column_mean(X, p["binarize"], rows)
@@ -71,7 +73,7 @@ def new_state(X: Rows, rows: Array | None, root: int, p: Mapping[str, Any]) -> T
         hidden_intercept=p["hidden_intercept_init"],
         dtype=DTYPE,
     )
-    activity = 1 / (1 + np.exp(-model.c))
+    activity = expit(model.c)
     return TrainingState(model, mean, n_rows, activity.astype(DTYPE), root)
 
 
@@ -157,9 +159,7 @@ def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> O
     return Outcome(state, 0, {}, DivergenceError(_diverged(after, settings)))
 
 
-def _mean_score(
-    X: Rows, state: TrainingState, settings: Settings, crew: Crew
-) -> float:
+def _mean_score(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> float:
     """Return the mean pseudo-log-likelihood of the rows, in nats."""
     out = np.empty(X.shape[0])
     map_rows(PseudoLikelihood(state.model()), X, out, DTYPE, settings.binarize, crew)
@@ -180,7 +180,9 @@ def _monitor(
     watched = X[np.sort(rng.choice(pool, n_rows, replace=False))]
     valid = None
     if held_out is not None:
-        valid = X[np.sort(rng.choice(held_out, min(len(held_out), n_rows), replace=False))]
+        valid = X[
+            np.sort(rng.choice(held_out, min(len(held_out), n_rows), replace=False))
+        ]
     return Monitor(
         state,
         _dense(watched, settings),
@@ -190,8 +192,7 @@ def _monitor(
 
 
 def _dense(rows: Rows, settings: Settings) -> Array:
-    rows = rows.toarray() if sparse.issparse(rows) else rows
-    return converted(rows, DTYPE, settings.binarize)
+    return converted(dense(rows), DTYPE, settings.binarize)
 
 
 def _line(n_iter: int, record: Mapping[str, float]) -> str:
@@ -214,12 +215,12 @@ def _diverged(state: TrainingState, settings: Settings) -> str:
 
 
 def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
-    """Give a ConvergenceWarning for each sign that the model is not what it could be."""
+    """Give a ConvergenceWarning for each sign of trouble."""
     largest = float(np.abs(outcome.state.parameters.W).max())
     if largest > LARGE_WEIGHT:
         _warn(
-            f"The largest weight is {largest:.3g}: weights beyond {LARGE_WEIGHT:g} mean "
-            "that training is exploding. Use a smaller learning_rate or some weight_decay."
+            f"The largest weight is {largest:.3g}: beyond {LARGE_WEIGHT:g} training is "
+            "exploding. Use a smaller learning_rate or some weight_decay."
         )
     history = outcome.history
     if not history:
@@ -236,9 +237,12 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
                 f"Use a smaller learning_rate or {remedy} hidden_intercept_init."
             )
     score = history["validation_score"]
-    if p["early_stopping"] and len(score) - 1 - int(np.argmax(score)) < min(
-        p["n_iter_no_change"], len(score)
-    ) and len(score) == p["n_iter"]:
+    if (
+        p["early_stopping"]
+        and len(score) - 1 - int(np.argmax(score))
+        < min(p["n_iter_no_change"], len(score))
+        and len(score) == p["n_iter"]
+    ):
         _warn(
             f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
             "Raise n_iter."

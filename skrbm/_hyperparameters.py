@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from skrbm._core.training import SCHEDULES, Settings
-from skrbm._validation import Rule, boolean, either, integer, n_threads, one_of, real, seed
+from skrbm._validation import (
+    Rule,
+    boolean,
+    integer,
+    n_threads,
+    none,
+    one_of,
+    real,
+    seed,
+)
 
 RULES: dict[str, Rule] = {
     "n_components": integer(1),
-    "learning_rate": one_of("auto", otherwise=real("(0, inf)")),
+    "learning_rate": one_of("auto") | real("(0, inf)"),
     "batch_size": integer(1),
     "n_iter": integer(0),
     "n_gibbs_steps": integer(1),
@@ -21,11 +30,11 @@ RULES: dict[str, Rule] = {
     "momentum": real("[0, 1)"),
     "weight_decay": real("[0, inf)"),
     "sparsity_target": real("(0, 1)"),
-    "sparsity_cost": one_of("auto", otherwise=real("[0, inf)")),
+    "sparsity_cost": one_of("auto") | real("[0, inf)"),
     "learning_rate_schedule": one_of("auto", *SCHEDULES),
-    "average": one_of("auto", None, otherwise=either(integer(1), real("(0, 1)"))),
+    "average": one_of("auto") | none | integer(1) | real("(0, 1)"),
     "weight_scale": real("[0, inf)"),
-    "visible_intercept_init": one_of("logit", otherwise=real("(-inf, inf)")),
+    "visible_intercept_init": one_of("logit") | real("(-inf, inf)"),
     "hidden_intercept_init": real("(-inf, inf)"),
     "shuffle": boolean,
     "warm_start": boolean,
@@ -33,9 +42,9 @@ RULES: dict[str, Rule] = {
     "validation_fraction": real("(0, 1)"),
     "n_iter_no_change": integer(1),
     "tol": real("[0, inf)"),
-    "binarize": one_of(None, otherwise=real("(-inf, inf)")),
-    "n_jobs": one_of(None, otherwise=n_threads),
-    "verbose": either(boolean, integer(0)),
+    "binarize": none | real("(-inf, inf)"),
+    "n_jobs": none | n_threads,
+    "verbose": boolean | integer(0),
     "random_state": seed,
 }
 

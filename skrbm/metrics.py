@@ -8,7 +8,6 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_random_state
 
@@ -17,8 +16,9 @@ from skrbm._core import partition
 from skrbm._core.blocks import converted
 from skrbm._core.sampling import generator
 from skrbm._core.training import START
+from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
-from skrbm._validation import integer, n_threads, one_of, real
+from skrbm._validation import integer, n_threads, none, one_of, real
 
 __all__ = [
     "LogPartition",
@@ -134,7 +134,7 @@ def log_partition(
     integer(2)("n_chains", n_chains)
     integer(1)("n_gibbs_steps", n_gibbs_steps)
     real("(0, inf)")("tolerance", tolerance)
-    one_of(None, otherwise=n_threads)("n_jobs", n_jobs)
+    (none | n_threads)("n_jobs", n_jobs)
     betas = _temperatures(betas)
     model = rbm._model()
     n_units = min(model.W.shape)
@@ -155,8 +155,14 @@ def log_partition(
     start = None if X is None else _starting_rows(rbm, X, n_chains, root)
     with crew:
         forward, reverse = partition.annealed(
-            model, base, betas, n_chains, root, crew,
-            start=start, n_gibbs_steps=n_gibbs_steps,
+            model,
+            base,
+            betas,
+            n_chains,
+            root,
+            crew,
+            start=start,
+            n_gibbs_steps=n_gibbs_steps,
         )
     log_base = partition.log_partition_of_base(base, len(model.c))
     value = log_base + partition.log_mean_exp(forward)
@@ -334,6 +340,4 @@ def _starting_rows(rbm: BinaryCDRBM, X: Any, n_chains: int, root: int) -> np.nda
     """Return rows of X for the reverse chains to start from, each drawn alike."""
     X = rbm._rows(X)
     chosen = generator(root, START).choice(X.shape[0], n_chains)
-    rows = X[np.sort(chosen)]
-    rows = rows.toarray() if sparse.issparse(rows) else rows
-    return converted(rows, _fitting.DTYPE, rbm.binarize)
+    return converted(dense(X[np.sort(chosen)]), _fitting.DTYPE, rbm.binarize)

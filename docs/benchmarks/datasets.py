@@ -18,7 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-SETS = ["connect4", "mushrooms", "dna", "ocr_letters", "nltcs", "plants", "msweb", "cwebkb"]
+SETS = [
+    "connect4",
+    "mushrooms",
+    "dna",
+    "ocr_letters",
+    "nltcs",
+    "plants",
+    "msweb",
+    "cwebkb",
+]
 
 
 def directory():
@@ -34,7 +43,9 @@ def load(name):
     """Return the parts of a binary data set as a dict of uint8 arrays."""
     with np.load(directory() / f"{name}.npz") as z:
         n = int(z["n_features"])
-        rows = {k: np.unpackbits(z[k], axis=1, count=n) for k in ("train", "valid", "test")}
+        rows = {
+            k: np.unpackbits(z[k], axis=1, count=n) for k in ("train", "valid", "test")
+        }
         return rows | {k: z[k] for k in z.files if k.startswith("y_")}
 
 

@@ -68,8 +68,20 @@ def exact_peer(names=SETS, seeds=(0,)):
             peer = BernoulliRBM(16, learning_rate=lr, n_iter=n_iter, random_state=seed)
             seconds += timed_fit(peer, X["train"].astype(np.float32))
             valid, test = mean_exact(as_ours(peer, X["train"]), X["valid"], X["test"])
-            best = max(best, (valid, test, {"learning_rate": lr, "n_iter": n_iter}), key=lambda b: b[0])
-        keep("exact_peer", set=name, seed=seed, valid=best[0], test=best[1], chosen=best[2], seconds=round(seconds, 1))
+            best = max(
+                best,
+                (valid, test, {"learning_rate": lr, "n_iter": n_iter}),
+                key=lambda b: b[0],
+            )
+        keep(
+            "exact_peer",
+            set=name,
+            seed=seed,
+            valid=best[0],
+            test=best[1],
+            chosen=best[2],
+            seconds=round(seconds, 1),
+        )
 
 
 def exact_ours(names=SETS, seeds=(0,)):
@@ -79,7 +91,15 @@ def exact_ours(names=SETS, seeds=(0,)):
         rbm = BinaryCDRBM(16, persistent=persistent, random_state=seed)
         seconds = timed_fit(rbm, X["train"])
         valid, test = mean_exact(rbm, X["valid"], X["test"])
-        keep("exact_ours", set=name, seed=seed, persistent=persistent, valid=valid, test=test, seconds=seconds)
+        keep(
+            "exact_ours",
+            set=name,
+            seed=seed,
+            persistent=persistent,
+            valid=valid,
+            test=test,
+            seconds=seconds,
+        )
 
 
 def exact_seeds():
@@ -118,7 +138,14 @@ def mnist_density(n_iter=20, seed=0, **options):
     X, X_test = binarized(x_train), binarized(x_test)
     rbm = BinaryCDRBM(500, persistent=True, n_iter=n_iter, random_state=seed, **options)
     seconds = timed_fit(rbm, X)
-    keep("mnist_density", n_iter=n_iter, seed=seed, options=options, seconds=seconds, **ais(rbm, X_test))
+    keep(
+        "mnist_density",
+        n_iter=n_iter,
+        seed=seed,
+        options=options,
+        seconds=seconds,
+        **ais(rbm, X_test),
+    )
 
 
 def mnist_density_longer():
@@ -132,7 +159,12 @@ def mnist_exact():
     X, X_test = binarized(x_train), binarized(x_test)
     rbm = BinaryCDRBM(16, persistent=True, random_state=0)
     seconds = timed_fit(rbm, X)
-    keep("mnist_exact", n_iter=rbm.n_iter, seconds=seconds, test=mean_exact(rbm, X_test)[0])
+    keep(
+        "mnist_exact",
+        n_iter=rbm.n_iter,
+        seconds=seconds,
+        test=mean_exact(rbm, X_test)[0],
+    )
 
 
 def mnist_race():
@@ -155,7 +187,14 @@ def mnist_race():
         rbm = BinaryCDRBM(500, persistent=True, n_iter=n_iter, random_state=0)
         seconds = timed_fit(rbm, X)
         result = ais(rbm, X_test, betas=1000)
-        keep("mnist_race_ours", n_iter=n_iter, seconds=seconds, ratio=round(best[1] / seconds, 1), peer_best=best[0], **result)
+        keep(
+            "mnist_race_ours",
+            n_iter=n_iter,
+            seconds=seconds,
+            ratio=round(best[1] / seconds, 1),
+            peer_best=best[0],
+            **result,
+        )
         if min(result["test"], result["test_reverse"]) > best[0]:
             break
 
@@ -178,7 +217,14 @@ def mnist_features(n_iter=10, all_rows=True, **options):
     record = {"error_20000": classifier_error(H[:20000], y[:20000], H_test, y_test)}
     if all_rows:
         record["error_60000"] = classifier_error(H, y, H_test, y_test)
-    keep("mnist_features", n_iter=n_iter, options=options, seconds=seconds, activity=round(float(H_test.mean()), 3), **record)
+    keep(
+        "mnist_features",
+        n_iter=n_iter,
+        options=options,
+        seconds=seconds,
+        activity=round(float(H_test.mean()), 3),
+        **record,
+    )
 
 
 def small_features(seeds=range(5)):
@@ -186,17 +232,29 @@ def small_features(seeds=range(5)):
     digits = load_digits()
     for name, seed in product(("digits", "dna", "ocr_letters"), seeds):
         if name == "digits":
-            X, X_test, y, y_test = train_test_split(digits.data / 16, digits.target, random_state=seed, stratify=digits.target)
+            X, X_test, y, y_test = train_test_split(
+                digits.data / 16,
+                digits.target,
+                random_state=seed,
+                stratify=digits.target,
+            )
         else:
             Z = load(name)
-            X, y = np.concatenate([Z["train"], Z["valid"]]), np.concatenate([Z["y_train"], Z["y_valid"]])
+            X, y = (
+                np.concatenate([Z["train"], Z["valid"]]),
+                np.concatenate([Z["y_train"], Z["y_valid"]]),
+            )
             X_test, y_test = Z["test"], Z["y_test"]
             if name == "ocr_letters":
                 rows = np.random.default_rng(seed).choice(len(X), 8000, replace=False)
                 X, y = X[rows], y[rows]
         X, X_test = X.astype(np.float32), X_test.astype(np.float32)
         record = {}
-        for kind, rbm in (("ours", BinaryCDRBM(random_state=seed)), ("peer", BernoulliRBM(random_state=seed)), ("raw", None)):
+        for kind, rbm in (
+            ("ours", BinaryCDRBM(random_state=seed)),
+            ("peer", BernoulliRBM(random_state=seed)),
+            ("raw", None),
+        ):
             classifier = LogisticRegression(max_iter=200)
             grid = {"logisticregression__C": [0.1, 1.0, 10.0]}
             if rbm is not None:
@@ -211,7 +269,17 @@ def small_features(seeds=range(5)):
 
 PARTS = {
     f.__name__: f
-    for f in (exact_peer, exact_ours, exact_seeds, mnist_exact, mnist_density, mnist_density_longer, mnist_race, mnist_features, small_features)
+    for f in (
+        exact_peer,
+        exact_ours,
+        exact_seeds,
+        mnist_exact,
+        mnist_density,
+        mnist_density_longer,
+        mnist_race,
+        mnist_features,
+        small_features,
+    )
 }
 
 if __name__ == "__main__":

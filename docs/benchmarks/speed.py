@@ -119,7 +119,10 @@ def floor() -> None:
 
 def peer() -> None:
     """Compare a fit with BernoulliRBM's, on all cores."""
-    for dtype, targets in ((np.float64, (3, 3, 3, 3)), (np.float32, (2, 1.5, 1.5, 1.5))):
+    for dtype, targets in (
+        (np.float64, (3, 3, 3, 3)),
+        (np.float32, (2, 1.5, 1.5, 1.5)),
+    ):
         X = binary(N_ROWS, dtype=dtype)
         for batch_size, target in zip((10, 32, 100, 256), targets, strict=True):
             t = interleaved(
@@ -131,7 +134,12 @@ def peer() -> None:
     t = interleaved(
         {"ours": our_fit(X, 10, 64, n_jobs=None), "peer": peer_fit(X, 10, 64)}
     )
-    report("the same, 1797 x 64, 64 units, batches of 10", t["peer"], t["ours"], "at least 1.3")
+    report(
+        "the same, 1797 x 64, 64 units, batches of 10",
+        t["peer"],
+        t["ours"],
+        "at least 1.3",
+    )
 
 
 def threads() -> None:
@@ -160,7 +168,12 @@ def transform() -> None:
         }
     )
     report("transform / its product, float32", t["ours"], t["product"], "at most 1.15")
-    report("BernoulliRBM's transform / ours, float64", t["peer64"], t["ours64"], "at least 2")
+    report(
+        "BernoulliRBM's transform / ours, float64",
+        t["peer64"],
+        t["ours64"],
+        "at least 2",
+    )
 
 
 def score() -> None:
@@ -183,7 +196,9 @@ def score() -> None:
             "log": lambda: timed(logarithms),
         }
     )
-    report("score_samples / bare logarithms, one thread", t["one"], t["log"], "at most 1.5")
+    report(
+        "score_samples / bare logarithms, one thread", t["one"], t["log"], "at most 1.5"
+    )
     report("the same, default threads", t["all"], t["log"], "")
 
 
@@ -191,7 +206,11 @@ def wide_sparse() -> None:
     """Compare training on wide sparse rows with its one dense product."""
     shape, n_components, batch_size = (5000, 20_000), 128, 100
     X = sparse.random_array(
-        shape, density=0.002, format="csr", rng=np.random.default_rng(0), dtype=np.float32
+        shape,
+        density=0.002,
+        format="csr",
+        rng=np.random.default_rng(0),
+        dtype=np.float32,
     )
     X.data[...] = 1
     h = np.random.default_rng(0).random((batch_size, n_components), dtype=np.float32)
@@ -220,7 +239,9 @@ def wide_sparse() -> None:
 
 def growth() -> None:
     """Show that cost grows with rows, and as the products do with the model."""
-    X = (np.random.default_rng(0).random((10**6, 64), dtype=np.float32) < 0.3).view(np.uint8)
+    X = (np.random.default_rng(0).random((10**6, 64), dtype=np.float32) < 0.3).view(
+        np.uint8
+    )
     small = X[: 10**4]
     t = interleaved({"1e4": ours(small, 100, 64), "1e6": ours(X, 100, 64)})
     report("seconds a row, 10^6 rows / 10^4 rows", t["1e6"] / 100, t["1e4"], "flat: 1")
@@ -231,7 +252,12 @@ def growth() -> None:
         t = interleaved(
             {"ours": ours(X, 100, c), "floor": bare_products(100, 4000, f, c)}
         )
-        report(f"epoch / five products, {f} x {c}, default threads", t["ours"], t["floor"], "")
+        report(
+            f"epoch / five products, {f} x {c}, default threads",
+            t["ours"],
+            t["floor"],
+            "",
+        )
 
 
 def options() -> None:
@@ -250,10 +276,18 @@ def options() -> None:
             "persistent": {"persistent": True, "n_chains": batch_size},
         }
         t = interleaved(
-            {name: ours(X, batch_size, **plain | extra) for name, extra in variants.items()}
+            {
+                name: ours(X, batch_size, **plain | extra)
+                for name, extra in variants.items()
+            }
         )
         for name in list(variants)[1:]:
-            report(f"{name} / plain CD-1, batches of {batch_size}", t[name], t["plain"], "at most 1.10")
+            report(
+                f"{name} / plain CD-1, batches of {batch_size}",
+                t[name],
+                t["plain"],
+                "at most 1.10",
+            )
 
 
 def search() -> None:
@@ -268,7 +302,10 @@ def search() -> None:
 
     def whole(rbm: object) -> Callable[[], float]:
         name = type(rbm).__name__.lower()
-        grid = {f"{name}__learning_rate": [0.03, 0.1, 0.3], f"{name}__n_components": [64, 128, 256]}
+        grid = {
+            f"{name}__learning_rate": [0.03, 0.1, 0.3],
+            f"{name}__n_components": [64, 128, 256],
+        }
         pipe = make_pipeline(rbm, LogisticRegression(max_iter=100))
         return lambda: timed(lambda: GridSearchCV(pipe, grid, cv=5, n_jobs=2).fit(X, y))
 
@@ -276,12 +313,28 @@ def search() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         t = interleaved(
-            {"ours": whole(BinaryCDRBM(**settings)), "peer": whole(BernoulliRBM(**settings))}
+            {
+                "ours": whole(BinaryCDRBM(**settings)),
+                "peer": whole(BernoulliRBM(**settings)),
+            }
         )
     report("grid search, ours / with BernoulliRBM", t["ours"], t["peer"], "at most 0.7")
 
 
-PARTS = {f.__name__: f for f in (floor, peer, threads, transform, score, wide_sparse, growth, options, search)}
+PARTS = {
+    f.__name__: f
+    for f in (
+        floor,
+        peer,
+        threads,
+        transform,
+        score,
+        wide_sparse,
+        growth,
+        options,
+        search,
+    )
+}
 
 
 def main() -> None:

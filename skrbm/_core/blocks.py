@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy import sparse
 
 from skrbm._core.threads import Crew
-from skrbm._core.types import Array, DType, Rows
+from skrbm._core.types import Array, DType, Rows, is_sparse
 
 ROWS = 512
 
@@ -20,10 +19,10 @@ def blocks(n_rows: int) -> Iterator[slice]:
 
 
 def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
-    """Return rows as ``dtype``, 1 above the threshold and 0 elsewhere if there is one."""
+    """Return rows as ``dtype``, or 1 above the threshold if there is one, else 0."""
     if binarize is None:
         return rows.astype(dtype, copy=False)
-    if not sparse.issparse(rows):
+    if not is_sparse(rows):
         return (rows > binarize).astype(dtype)
     rows = rows.astype(dtype)
     rows.data[...] = rows.data > binarize

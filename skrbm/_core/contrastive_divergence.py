@@ -98,10 +98,9 @@ class _SparseSlab:
         for block in self.blocks:
             x = times_transposed(h, self.W[block])
             on[:, block] = draw(sigmoid(x, self.b[block], N_WORDS), rng)
-        if np.count_nonzero(on) > _SPARSE * on.size:
-            self.vk = on.astype(self.W.dtype)
-        else:
-            self.vk = sparse_rows(on, self.W.dtype)
+        few = np.count_nonzero(on) <= _SPARSE * on.size
+        dtype = self.W.dtype
+        self.vk: Rows = sparse_rows(on, dtype) if few else on.astype(dtype)
         np.subtract(times(self.vk, self.W), self.mu_W, out=self.SWk)
 
     def add_gradient(self, W: Array, b: Array, G: Array, r: Array, keep: float) -> None:
@@ -117,7 +116,13 @@ class _SparseSlab:
 class _Part:
     """A range of rows of the hidden layer in both phases."""
 
-    def __init__(self, slabs: Sequence[_Slab | _SparseSlab], h: Array, rows: slice, chains: slice):
+    def __init__(
+        self,
+        slabs: Sequence[_Slab | _SparseSlab],
+        h: Array,
+        rows: slice,
+        chains: slice,
+    ) -> None:
         # The first slab's part of SW becomes the sum of all, and then H.
         self.H0, *self.more0 = (slab.SW0[rows] for slab in slabs)
         self.Hk, *self.morek = (slab.SWk[chains] for slab in slabs)
@@ -182,15 +187,16 @@ class MiniBatch:
 
         The hidden layers hold probabilities unless statistics are to be sampled.
         """
-        crew.map(lambda i: self._load(i, batch), self.indices)
-        crew.map(lambda i: self._infer_positive(self.parts[i], streams[i]), self.indices)
+        each, slabs, parts = self.indices, self.slabs, self.parts
+        crew.map(lambda i: self._load(i, batch), each)
+        crew.map(lambda i: self._infer_positive(parts[i], streams[i]), each)
         for step in range(self.n_gibbs_steps):
-            last = step == self.n_gibbs_steps - 1
-            crew.map(lambda i: self.slabs[i].sample(self.h, streams[i]), self.indices)
-            crew.map(
-                lambda i: self._infer_negative(self.parts[i], streams[i], last=last),
-                self.indices,
-            )
+            if step > 0:
+                crew.map(lambda i: self._draw_hidden(parts[i], streams[i]), each)
+            crew.map(lambda i: slabs[i].sample(self.h, streams[i]), each)
+            crew.map(lambda i: self._infer(parts[i].Hk, parts[i].morek), each)
+        if self.persistent or self.sample_statistics:
+            crew.map(lambda i: self._draw_hidden(parts[i], streams[i]), each)
 
     def _load(self, i: int, batch: Rows) -> None:
         if not self.sparse and len(self.slabs) > 1:
@@ -207,15 +213,11 @@ class MiniBatch:
         if not self.persistent:
             part.h[...] = p if self.sample_statistics else bernoulli(p, rng)
 
-    def _infer_negative(
-        self, part: _Part, rng: np.random.Generator, *, last: bool
-    ) -> None:
-        """Infer hk, and draw the h that the next Gibbs step starts from."""
-        p = self._infer(part.Hk, part.morek)
-        if self.persistent or self.sample_statistics or not last:
-            bernoulli(p, rng, out=part.h)
+    def _draw_hidden(self, part: _Part, rng: np.random.Generator) -> None:
+        """Draw the h that the next Gibbs step starts from, out of hk."""
+        bernoulli(part.Hk, rng, out=part.h)
         if self.sample_statistics:
-            p[...] = part.h
+            part.Hk[...] = part.h
 
     def _infer(self, a: Array, more: Sequence[Array]) -> Array:
         """Return P(h=1 | v) = sigmoid(c + SW) from the slabs' shares of SW."""

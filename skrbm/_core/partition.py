@@ -43,7 +43,7 @@ def exact(parameters: Parameters, crew: Crew) -> float:
         x = x_inner + h @ W.T[n_inner:]
         return float(logsumexp(log_weight + softplus(x).sum(axis=1)) + h @ c[n_inner:])
 
-    return float(logsumexp(crew.map(block, outer)))
+    return float(logsumexp(crew.map(block, list(outer))))
 
 
 def log_partition_of_base(b: Array, n_components: int) -> float:
@@ -103,12 +103,13 @@ def annealed(
     logarithm of the mean of exp(-reverse) errs, negated, high.  They begin at
     rows of ``start`` or, without it, where the forward chains end.
     """
-    tile = sigmoid(base.copy())
+    mean = sigmoid(base.copy())
 
     def run(chains: slice) -> tuple[Array, Array]:
         rng = generator(root, chains.start)
         n = chains.stop - chains.start
-        forward, v = anneal(parameters, base, betas, bernoulli(np.tile(tile, (n, 1)), rng), rng)
+        v = bernoulli(np.tile(mean, (n, 1)), rng)
+        forward, v = anneal(parameters, base, betas, v, rng)
         if start is not None:
             v = start[chains]
         # One long run at beta = 1 is a path whose temperature does not change.

@@ -27,11 +27,10 @@ allows before a logarithm is taken.
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from skrbm._core.operations import sigmoid, softplus, times
 from skrbm._core.parameters import Parameters
-from skrbm._core.types import Array, DType, Rows
+from skrbm._core.types import Array, DType, Rows, dense
 
 # Rows and units of a block, whose products stay in the second-level cache.  Every
 # block has as many rows, the last one padded, so that a row's score does not show
@@ -81,7 +80,7 @@ class PseudoLikelihood:
         for start in range(0, len(scores), _ROWS):
             rows = v[start : start + _ROWS]
             n = rows.shape[0]
-            block[:n] = rows.toarray() if sparse.issparse(rows) else rows
+            block[:n] = dense(rows)
             s = 1 - 2 * block.astype(np.float64)
             x = s * b + self._sum_of_logs(block, s, times(block, W) + c)
             scores[start : start + n] = _scores(x[:n])

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class Crew:
         self.n_threads = n_threads
         self._pool: ThreadPoolExecutor | None = None
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Self:
         _single_threaded_blas.__enter__()
         if self.n_threads > 1:
             # The calling thread is one of the crew.

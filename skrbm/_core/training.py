@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
 
 from skrbm._core.averaging import Average
 from skrbm._core.contrastive_divergence import MAX_SLABS, MiniBatch
@@ -18,7 +17,7 @@ from skrbm._core.operations import move_towards
 from skrbm._core.parameters import Parameters, shift, zeros_like
 from skrbm._core.sampling import bernoulli, generator
 from skrbm._core.threads import Crew
-from skrbm._core.types import Array, Rows
+from skrbm._core.types import Array, Rows, is_sparse
 
 # What a stream of random numbers is for; part of its key.
 INITIALISE, SHUFFLE, PHASES, CHAINS, SPLIT, MONITOR, SAMPLE, START = range(8)
@@ -28,7 +27,7 @@ INITIALISE, SHUFFLE, PHASES, CHAINS, SPLIT, MONITOR, SAMPLE, START = range(8)
 HIDDEN_MEAN_RATE = 0.01
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
+    "constant": lambda _: 1.0,
     "linear": lambda progress: 1.0 - progress,
     "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
 }
@@ -81,10 +80,11 @@ class TrainingState:
 
     def shift(self, mu: Array) -> None:
         """Move the point where hidden intercepts are taken by mu, in place."""
-        mean = self.average and self.average.mean
-        for parameters in (self.parameters, self.velocity, mean):
-            if parameters is not None:
-                shift(parameters, mu)
+        shift(self.parameters, mu)
+        if self.velocity is not None:
+            shift(self.velocity, mu)
+        if self.average is not None and self.average.mean is not None:
+            shift(self.average.mean, mu)
 
     def copy(self) -> TrainingState:
         """Return a state that shares no array with this one."""
@@ -131,11 +131,11 @@ def epochs(
     loop = _Loop(X, rows, prepare(state, settings).copy(), settings, crew)
     schedule = SCHEDULES[settings.schedule]
     for done in range(n_epochs):
-        loop.run_epoch(
-            lambda part, done=done: (
-                settings.learning_rate * schedule((done + part) / n_epochs)
-            )
-        )
+
+        def rate(part: float, done: int = done) -> float:
+            return settings.learning_rate * schedule((done + part) / n_epochs)
+
+        loop.run_epoch(rate)
         yield loop.state.copy()
 
 
@@ -167,7 +167,7 @@ class _Loop:
                 self.mu,
                 n,
                 self.state.chains,
-                sparse=sparse.issparse(self.X),
+                sparse=is_sparse(self.X),
                 n_gibbs_steps=self.settings.n_gibbs_steps,
                 sample_statistics=self.settings.sample_statistics,
                 binarize=self.settings.binarize,
@@ -188,7 +188,8 @@ class _Loop:
             shuffle = generator(state.root, SHUFFLE, state.epoch)
             order = shuffle.permutation(n_rows if order is None else order)
         streams = [
-            generator(state.root, PHASES, state.epoch, slab) for slab in range(MAX_SLABS)
+            generator(state.root, PHASES, state.epoch, slab)
+            for slab in range(MAX_SLABS)
         ]
         n_updates, learning_rate = state.n_updates, 0.0
         state.shift(self.mu)
@@ -223,7 +224,8 @@ class _Loop:
         if settings.sparsity_cost:
             # Hinton (2010), section 11: the derivative of the cross-entropy of the
             # target and the running mean, at the input of each hidden unit.
-            pull = settings.sparsity_cost * (settings.sparsity_target - state.hidden_mean)
+            missing = settings.sparsity_target - state.hidden_mean
+            pull = settings.sparsity_cost * missing
 
         shrink = 1 - learning_rate * settings.weight_decay
         if state.velocity is None:
