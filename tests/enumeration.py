@@ -30,7 +30,9 @@ def random_model(n_features, n_components, scale=3.0, seed=0):
     """Return a model in double precision, every parameter uniform within scale."""
     rng = np.random.default_rng(seed)
     draw = lambda *shape: rng.uniform(-scale, scale, shape)  # noqa: E731
-    return Parameters(draw(n_features, n_components), draw(n_features), draw(n_components))
+    return Parameters(
+        draw(n_features, n_components), draw(n_features), draw(n_components)
+    )
 
 
 def energies(model):
@@ -132,7 +134,11 @@ def plain_training(X, state, settings, n_epochs):
 
             # The gradient, in the centred form.
             lam = lam + dtype.type(HIDDEN_MEAN_RATE) * (h0.mean(axis=0) - lam)
-            mu = state.visible_mean.astype(dtype) if settings.centered else np.zeros_like(b)
+            mu = (
+                state.visible_mean.astype(dtype)
+                if settings.centered
+                else np.zeros_like(b)
+            )
             offset = lam if settings.centered else np.zeros_like(c)
             pull = settings.sparsity_cost * (settings.sparsity_target - lam)
             dW = (v0 - mu).T @ (h0 - offset + pull) / n - (v - mu).T @ (hk - offset) / n

@@ -20,7 +20,10 @@ def path(n):
 def weighted_mean(parameters, weights):
     shares = np.asarray(weights) / np.sum(weights)
     return Parameters(
-        *(np.tensordot(shares, np.stack(parts), axes=1) for parts in zip(*parameters, strict=True))
+        *(
+            np.tensordot(shares, np.stack(parts), axes=1)
+            for parts in zip(*parameters, strict=True)
+        )
     )
 
 
@@ -41,7 +44,9 @@ def test_an_exponential_average_is_corrected_for_its_start(weight, n):
     assert_same(average.value(), weighted_mean(path(n), weights))
 
 
-@pytest.mark.parametrize(("batch_size", "every"), [(100, 1), (64, 1), (63, 2), (10, 7), (1, 64)])
+@pytest.mark.parametrize(
+    ("batch_size", "every"), [(100, 1), (64, 1), (63, 2), (10, 7), (1, 64)]
+)
 def test_small_batches_are_looked_at_now_and_then(batch_size, every):
     weight, n = 0.1, 200
     average, parameters = Average(weight), path(n)
@@ -49,7 +54,9 @@ def test_small_batches_are_looked_at_now_and_then(batch_size, every):
         average.add(present, update, batch_size)
     seen = np.arange(every, n + 1, every)
     weights = (1 - weight) ** (seen[-1] - seen)
-    assert_same(average.value(), weighted_mean([parameters[s - 1] for s in seen], weights))
+    assert_same(
+        average.value(), weighted_mean([parameters[s - 1] for s in seen], weights)
+    )
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 10])

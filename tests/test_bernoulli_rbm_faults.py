@@ -64,7 +64,11 @@ def test_rows_are_shuffled():
     rbm = BinaryCDRBM(4, n_iter=1, centered=False, weight_scale=0.0, **PLAIN)
     rbm.set_params(learning_rate=0.5)
     on = {
-        shuffle: clone(rbm).set_params(shuffle=shuffle).fit(X).reconstruct(X)[:, 0].mean()
+        shuffle: clone(rbm)
+        .set_params(shuffle=shuffle)
+        .fit(X)
+        .reconstruct(X)[:, 0]
+        .mean()
         for shuffle in (True, False)
     }
     assert on[False] < 0.25

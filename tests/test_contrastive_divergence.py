@@ -118,10 +118,15 @@ def test_persistent_chains_go_on_from_their_own_state(n_gibbs_steps):
     mini_batch = mini_batch_of(MODEL, len(ROWS), chains, n_gibbs_steps=n_gibbs_steps)
     mini_batch.run_phases(ROWS.astype(float), streams(), CREW)
     to_visible, to_hidden = visible_given_hidden(MODEL), hidden_given_visible(MODEL)
-    law = np.linalg.matrix_power(to_visible @ to_hidden, n_gibbs_steps - 1)[0b101] @ to_visible
+    law = (
+        np.linalg.matrix_power(to_visible @ to_hidden, n_gibbs_steps - 1)[0b101]
+        @ to_visible
+    )
     # Six standard errors of means of m numbers in [0, 1]: a false-alarm rate of 4e-8.
     atol = 6 * 0.5 / np.sqrt(m)
-    np.testing.assert_allclose(chains.mean(axis=0), law @ to_hidden @ states(3), atol=atol)
+    np.testing.assert_allclose(
+        chains.mean(axis=0), law @ to_hidden @ states(3), atol=atol
+    )
     expected = statistics(empirical(ROWS)) - statistics(law)
     np.testing.assert_allclose(flat(gradient(mini_batch)), expected, atol=atol)
     # Negative control: one step more would have been seen.
@@ -248,7 +253,9 @@ def test_the_pull_acts_at_the_input_of_each_hidden_unit(n, m, dtype, tolerance):
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("rate", [0.01, 0.5])  # of ones: sparse and dense draws
 @types
-def test_sparse_rows_give_the_gradient_of_dense_ones(dtype, tolerance, rate, centred, container):
+def test_sparse_rows_give_the_gradient_of_dense_ones(
+    dtype, tolerance, rate, centred, container
+):
     rng = np.random.default_rng(0)
     model = random_model(60, 5, scale=1).astype(dtype)
     model.b[...] = np.log(rate / (1 - rate))
@@ -262,7 +269,9 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(dtype, tolerance, rate, cen
         mini_batch.run_phases(rows, streams(), CREW)
         return gradient(mini_batch, mu, lam, pull=pull)
 
-    for from_sparse, from_dense in zip(both(container(batch)), both(batch), strict=True):
+    for from_sparse, from_dense in zip(
+        both(container(batch)), both(batch), strict=True
+    ):
         np.testing.assert_allclose(from_sparse, from_dense, atol=tolerance)
 
 
@@ -281,7 +290,8 @@ def test_wide_data_get_the_plain_gradient(make, persistent, centred):
     chains = (rng.random((n, n_components)) < 0.5).astype(np.float32)
     batch = make((rng.random((n, n_features)) < 0.05).astype(np.float32))
     mu, lam = (
-        (centred * rng.random(size)).astype(np.float32) for size in (n_features, n_components)
+        (centred * rng.random(size)).astype(np.float32)
+        for size in (n_features, n_components)
     )
 
     def run(crew):
@@ -298,7 +308,9 @@ def test_wide_data_get_the_plain_gradient(make, persistent, centred):
         return V, H, gradient(mini_batch, mu, lam, crew)
 
     V, H, (dW, db, dc) = run(CREW)
-    np.testing.assert_allclose(H, sigmoid(V.astype(float) @ model.W + model.c), atol=1e-4)
+    np.testing.assert_allclose(
+        H, sigmoid(V.astype(float) @ model.W + model.c), atol=1e-4
+    )
     w = np.repeat([1 / n, -1 / n], n)
     W = (w[:, None] * (V - mu)).T @ (H - lam)
     np.testing.assert_allclose(dW, W, atol=1e-5)

@@ -42,7 +42,9 @@ def test_energy_is_that_of_every_pair(model, dtype, container):
     for column, h in enumerate(H):
         pairs = np.tile(h, (len(V), 1)).astype(dtype)
         actual = energy.energy(model.astype(dtype), container(V.astype(dtype)), pairs)
-        np.testing.assert_allclose(actual, expected[:, column], atol=10 * TOLERANCE[dtype])
+        np.testing.assert_allclose(
+            actual, expected[:, column], atol=10 * TOLERANCE[dtype]
+        )
 
 
 @models
@@ -61,7 +63,9 @@ def test_free_energy_sums_over_the_hidden_states(model, dtype, container):
 @containers
 def test_hidden_probabilities_are_the_conditionals(model, dtype, container):
     V, H = states(len(model.b)), states(len(model.c))
-    actual = energy.hidden_probabilities(model.astype(dtype), container(V.astype(dtype)))
+    actual = energy.hidden_probabilities(
+        model.astype(dtype), container(V.astype(dtype))
+    )
     assert actual.dtype == dtype
     np.testing.assert_allclose(
         actual, hidden_given_visible(model) @ H, atol=TOLERANCE[dtype]
@@ -108,9 +112,7 @@ def test_another_models_kernel_does_not_leave_it_invariant():
     assert np.abs(p @ wrong - p).max() > 1e-5
 
 
-@pytest.mark.parametrize(
-    "query", [energy.hidden_probabilities, energy.free_energy]
-)
+@pytest.mark.parametrize("query", [energy.hidden_probabilities, energy.free_energy])
 def test_queries_write_to_nothing_they_are_given(query):
     model = random_model(4, 3)
     v = states(4)

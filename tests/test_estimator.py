@@ -78,9 +78,9 @@ QUERIES = {
     "score_samples": lambda rbm, X: rbm.score_samples(X),
     "score": lambda rbm, X: rbm.score(X),
     "gibbs": lambda rbm, X: rbm.gibbs(X, random_state=0),
-    "inverse_transform": lambda rbm, X: rbm.inverse_transform(np.eye(3)),
-    "sample": lambda rbm, X: rbm.sample(4, n_gibbs_steps=2),
-    "get_feature_names_out": lambda rbm, X: rbm.get_feature_names_out(),
+    "inverse_transform": lambda rbm, _: rbm.inverse_transform(np.eye(3)),
+    "sample": lambda rbm, _: rbm.sample(4, n_gibbs_steps=2),
+    "get_feature_names_out": lambda rbm, _: rbm.get_feature_names_out(),
 }
 queries = pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 
@@ -229,7 +229,9 @@ def test_queries_follow_the_formulas():
     hidden = sigmoid(c + V @ W)
     np.testing.assert_allclose(rbm.transform(V), hidden, atol=1e-5)
     np.testing.assert_allclose(rbm.reconstruct(V), sigmoid(b + hidden @ W.T), atol=1e-5)
-    np.testing.assert_allclose(rbm.inverse_transform(states(3)), sigmoid(b + states(3) @ W.T), atol=1e-5)
+    np.testing.assert_allclose(
+        rbm.inverse_transform(states(3)), sigmoid(b + states(3) @ W.T), atol=1e-5
+    )
     F = rbm.free_energy(V)
     np.testing.assert_allclose(
         -F - np.logaddexp.reduce(-F), log_visible(model), atol=1e-4
@@ -240,8 +242,12 @@ def test_score_samples_is_the_exact_pseudo_log_likelihood():
     model = random_model(4, 3, scale=2)
     log_p = log_visible(model)
     rows = np.arange(16)
-    expected = sum(log_p - np.logaddexp(log_p, log_p[rows ^ bit]) for bit in (1, 2, 4, 8))
-    np.testing.assert_allclose(with_model(model).score_samples(states(4)), expected, atol=1e-4)
+    expected = sum(
+        log_p - np.logaddexp(log_p, log_p[rows ^ bit]) for bit in (1, 2, 4, 8)
+    )
+    np.testing.assert_allclose(
+        with_model(model).score_samples(states(4)), expected, atol=1e-4
+    )
 
 
 def test_a_rows_score_is_its_own(X):
@@ -274,7 +280,9 @@ def test_results_come_in_the_type_of_the_rows(X):
         rows = X.astype(dtype)
         assert rbm.transform(rows).dtype == expected
         assert rbm.reconstruct(rows).dtype == expected
-        assert rbm.inverse_transform(rbm.transform(rows).astype(dtype)).dtype == expected
+        assert (
+            rbm.inverse_transform(rbm.transform(rows).astype(dtype)).dtype == expected
+        )
         assert rbm.free_energy(rows).dtype == np.float64
         assert rbm.score_samples(rows).dtype == np.float64
 
@@ -282,8 +290,12 @@ def test_results_come_in_the_type_of_the_rows(X):
 def test_more_rows_than_fit_in_a_block(X):
     rbm = make().fit(X)
     many = np.tile(X, (30, 1))
-    np.testing.assert_allclose(rbm.transform(many), np.tile(rbm.transform(X), (30, 1)), rtol=1e-5)
-    np.testing.assert_allclose(rbm.free_energy(many), np.tile(rbm.free_energy(X), 30), rtol=1e-5)
+    np.testing.assert_allclose(
+        rbm.transform(many), np.tile(rbm.transform(X), (30, 1)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        rbm.free_energy(many), np.tile(rbm.free_energy(X), 30), rtol=1e-5
+    )
 
 
 def test_fit_transform_is_fit_and_transform(X):
@@ -321,7 +333,7 @@ def test_samples_are_boolean_rows(X):
     assert V.dtype == bool
     assert rbm.sample().shape == (1, 8)
     np.testing.assert_array_equal(V, rbm.sample(7, n_gibbs_steps=3, random_state=0))
-    assert (V != rbm.sample(7, n_gibbs_steps=3, random_state=1)).any()
+    assert (rbm.sample(7, n_gibbs_steps=3, random_state=1) != V).any()
 
 
 def sample_p_value(model, law, n_gibbs_steps):
@@ -338,7 +350,7 @@ def test_samples_follow_the_model():
 def test_samples_of_another_model_are_found_out():
     # Negative control: one intercept off by a tenth.
     model = random_model(4, 3, scale=1)
-    other = model._replace(b=model.b + [0.1, 0, 0, 0])
+    other = model._replace(b=model.b + np.array([0.1, 0, 0, 0]))
     assert sample_p_value(model, np.exp(log_visible(other)), 40) < FALSE_ALARM
 
 
@@ -368,7 +380,7 @@ def test_gibbs_can_be_repeated_and_takes_any_rows(X):
     assert V.shape == X.shape
     np.testing.assert_array_equal(V, rbm.gibbs(X, 1, random_state=1))
     np.testing.assert_array_equal(V, rbm.gibbs(sparse.csr_array(X), random_state=1))
-    assert (V != rbm.gibbs(X, random_state=2)).any()
+    assert (rbm.gibbs(X, random_state=2) != V).any()
 
 
 def test_calls_of_gibbs_in_a_loop_draw_anew(X):
@@ -516,7 +528,9 @@ def test_rows_held_out_are_not_trained_on(X):
     # Each epoch's model is the same: it scores alike on training rows.
     for name in ("pseudo_log_likelihood", "reconstruction_error", "relative_update"):
         np.testing.assert_array_equal(rbm.history_[name], flipped.history_[name])
-    assert (rbm.history_["validation_score"] != flipped.history_["validation_score"]).all()
+    assert (
+        rbm.history_["validation_score"] != flipped.history_["validation_score"]
+    ).all()
 
 
 def test_early_stopping_needs_rows_to_train_on(X):
@@ -526,20 +540,23 @@ def test_early_stopping_needs_rows_to_train_on(X):
 
 def test_a_score_that_still_rises_is_told(X):
     with pytest.warns(ConvergenceWarning, match="still rising after n_iter=2"):
-        make(early_stopping=True, n_iter=2, learning_rate=0.01, n_iter_no_change=5).fit(X)
+        make(early_stopping=True, n_iter=2, learning_rate=0.01, n_iter_no_change=5).fit(
+            X
+        )
 
 
 # -- trouble ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("changes", [{"learning_rate": 1e38, "momentum": 0.99}, {"learning_rate": 1e300}])
+@pytest.mark.parametrize(
+    "changes", [{"learning_rate": 1e38, "momentum": 0.99}, {"learning_rate": 1e300}]
+)
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_divergence_is_an_error_that_names_the_learning_rate(changes, method, X):
     rbm = make(**changes)
     names_it = re.escape(f"learning_rate={changes['learning_rate']:g}")
     with pytest.raises(DivergenceError, match=names_it):
-        for _ in range(20):
-            getattr(rbm, method)(X)
+        [getattr(rbm, method)(X) for _ in range(20)]
     # What is kept is finite, and can be asked.
     assert np.isfinite(parameters(rbm)).all()
     assert np.isfinite(rbm.score_samples(X)).all()
@@ -571,9 +588,7 @@ def test_exploding_but_finite_training_is_told(rate, X):
     assert np.isfinite(rbm.history_["relative_update"]).all()
 
 
-@pytest.mark.parametrize(
-    ("intercept", "what"), [(-12.0, "dead"), (12.0, "saturated")]
-)
+@pytest.mark.parametrize(("intercept", "what"), [(-12.0, "dead"), (12.0, "saturated")])
 def test_useless_hidden_units_are_counted(intercept, what, X):
     with pytest.warns(ConvergenceWarning, match=f"3 of 3 hidden units are {what}"):
         rbm = make(hidden_intercept_init=intercept, learning_rate=1e-3).fit(X)

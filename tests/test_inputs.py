@@ -93,7 +93,9 @@ def test_a_memory_map_trains_as_it_lies(changes, X, tmp_path):
 
 @pytest.mark.parametrize("make_rows", [np.asarray, sparse.csr_array])
 def test_only_the_mini_batch_is_converted(make_rows):
-    X = make_rows((np.random.default_rng(0).random((20_000, 400)) < 0.02).astype(np.uint8))
+    X = make_rows(
+        (np.random.default_rng(0).random((20_000, 400)) < 0.02).astype(np.uint8)
+    )
     rbm = make(batch_size=500, n_iter=1)
     rbm.fit(X[:1000])  # whatever is allocated once
     tracemalloc.start()
@@ -139,10 +141,13 @@ def test_sparse_rows_in_any_order_with_duplicates(index, X):
     columns = np.repeat(columns[order], 2)
     starts = np.searchsorted(rows, np.arange(len(X) + 1)) * 2
     messy = sparse.csr_array(
-        (np.full(len(columns), 0.5), columns.astype(index), starts.astype(index)), X.shape
+        (np.full(len(columns), 0.5), columns.astype(index), starts.astype(index)),
+        X.shape,
     )
     assert not messy.has_canonical_format
-    data, indices, indptr = (a.copy() for a in (messy.data, messy.indices, messy.indptr))
+    data, indices, indptr = (
+        a.copy() for a in (messy.data, messy.indices, messy.indptr)
+    )
     close(make().fit(messy), make().fit(X))
     np.testing.assert_array_equal(messy.data, data)
     np.testing.assert_array_equal(messy.indices, indices)
@@ -164,13 +169,17 @@ def frames(X):
     yield pandas.DataFrame(X.astype(bool), columns=names)
     mixed = pandas.DataFrame(X, columns=names)
     yield mixed.astype({"unit 0": bool, "unit 1": np.int64, "unit 2": np.float32})
-    yield mixed.astype({"unit 0": bool, "unit 1": np.uint8}).iloc[:, :2].join(
-        mixed.iloc[:, 2:].astype("Float64")
+    yield (
+        mixed.astype({"unit 0": bool, "unit 1": np.uint8})
+        .iloc[:, :2]
+        .join(mixed.iloc[:, 2:].astype("Float64"))
     )
     polars = pytest.importorskip("polars")
     yield polars.DataFrame(X, schema=names)
     yield polars.DataFrame(X.astype(bool), schema=names)
-    yield polars.DataFrame(X, schema=names).with_columns(polars.col("unit 0").cast(polars.Boolean))
+    yield polars.DataFrame(X, schema=names).with_columns(
+        polars.col("unit 0").cast(polars.Boolean)
+    )
 
 
 def test_data_frames(X):
@@ -222,7 +231,7 @@ def test_dense_rows_are_not_modified(call, dtype, binarize, X):
 def test_sparse_rows_are_not_modified(call, dtype, binarize, X):
     rbm = make(binarize=binarize).fit(X)
     rows = sparse.csr_array(X.astype(dtype))
-    if dtype != bool:
+    if dtype is not bool:
         rows.data *= dtype(0.75)
     before = rows.copy()
     call(rbm, rows)
@@ -264,7 +273,9 @@ def test_values_between_zero_and_one_are_trained_on_in_silence(X):
 )
 def test_values_outside_are_told_with_a_remedy(call, change, numbers, X):
     rbm = make(learning_rate=1e-6).fit(X)
-    with pytest.warns(DataRangeWarning, match=f"from {numbers}.*MinMaxScaler.*binarize"):
+    with pytest.warns(
+        DataRangeWarning, match=f"from {numbers}.*MinMaxScaler.*binarize"
+    ):
         call(rbm, change(X))
 
 
@@ -328,8 +339,8 @@ def test_nan_and_infinity_are_errors(call, value, container, X):
         (lambda X: X.astype(complex), "Complex data not supported"),
         (lambda X: X.astype(str), "numeric|strings"),
         (lambda X: np.full(X.shape, "a", object), "could not convert|numeric|strings"),
-        (lambda X: None, None),
-        (lambda X: 3.0, None),
+        (lambda _: None, None),
+        (lambda _: 3.0, None),
     ],
 )
 def test_what_is_no_table_of_numbers_is_an_error(call, wrong, message, X):
@@ -346,7 +357,7 @@ def test_the_number_of_features_is_checked(call, container, X):
         call(rbm, container(X[:, :5]))  # starts anew
         assert rbm.n_features_in_ == 5
     else:
-        with pytest.raises(ValueError, match="5 features.*8 features"):
+        with pytest.raises(ValueError, match=r"5 features.*8 features"):
             call(rbm, container(X[:, :5]))
 
 
@@ -358,7 +369,9 @@ def test_a_failed_fit_leaves_no_fitted_attributes(X):
 
 
 @pytest.mark.parametrize("n_rows", [1, 2])
-@pytest.mark.parametrize("changes", [{}, {"persistent": True}, {"statistics": "states"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"persistent": True}, {"statistics": "states"}]
+)
 def test_few_rows_and_one_column_are_enough(n_rows, changes, X):
     rbm = make(**changes).fit(X[:n_rows, :1])
     assert np.isfinite(rbm.score(X[:, :1]))

@@ -21,7 +21,9 @@ def log_likelihood(rbm, X):
 def bars_and_stripes(n):
     """Return every n x n picture whose rows, or whose columns, are of one colour."""
     bars = [np.tile(bits, (n, 1)) for bits in states(n)]
-    return np.unique([picture.ravel() for bar in bars for picture in (bar, bar.T)], axis=0)
+    return np.unique(
+        [picture.ravel() for bar in bars for picture in (bar, bar.T)], axis=0
+    )
 
 
 SETTINGS = {
@@ -96,7 +98,12 @@ def test_digits_are_learnt():
 
 def test_training_raises_the_score(X):
     rbm = BinaryCDRBM(
-        4, learning_rate=0.2, n_iter=60, sparsity_cost=0.0, weight_scale=0.1, random_state=0
+        4,
+        learning_rate=0.2,
+        n_iter=60,
+        sparsity_cost=0.0,
+        weight_scale=0.1,
+        random_state=0,
     ).fit(X)
     scores = rbm.history_["pseudo_log_likelihood"]
     assert scores[-5:].mean() > scores[:5].mean() + 0.5

@@ -62,7 +62,8 @@ def test_pseudo_log_likelihood_by_enumeration(score, model, dtype):
 def test_sparse_rows_score_like_dense_ones(model, dtype, container):
     V = states(len(model.b)).astype(dtype)
     np.testing.assert_array_equal(
-        of_many_rows(model.astype(dtype), container(V)), of_many_rows(model.astype(dtype), V)
+        of_many_rows(model.astype(dtype), container(V)),
+        of_many_rows(model.astype(dtype), V),
     )
 
 

@@ -22,7 +22,9 @@ settings = pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
 
 
 def make(**changes):
-    return BinaryCDRBM(4, n_iter=3, learning_rate=0.1, batch_size=7, random_state=3, **changes)
+    return BinaryCDRBM(
+        4, n_iter=3, learning_rate=0.1, batch_size=7, random_state=3, **changes
+    )
 
 
 def digest(rbm):
@@ -43,13 +45,15 @@ def test_two_fits_agree(changes, X):
 
 @settings
 def test_another_seed_does_not(changes, X):
-    assert digest(make(**changes).fit(X)) != digest(make(**changes).set_params(random_state=4).fit(X))
+    assert digest(make(**changes).fit(X)) != digest(
+        make(**changes).set_params(random_state=4).fit(X)
+    )
 
 
 def test_a_random_state_gives_what_its_seed_gives(X):
-    assert digest(make().set_params(random_state=np.random.RandomState(3)).fit(X)) == digest(
-        make().fit(X)
-    )
+    assert digest(
+        make().set_params(random_state=np.random.RandomState(3)).fit(X)
+    ) == digest(make().fit(X))
 
 
 def test_no_seed_gives_another_model_each_time(X):
@@ -72,7 +76,8 @@ def test_another_process_agrees(X, tmp_path):
         from skrbm import BinaryCDRBM
         rbm = BinaryCDRBM(4, n_iter=3, learning_rate=0.1, batch_size=7, random_state=3)
         rbm.set_params(centered=True).fit(np.load(sys.argv[1]))
-        print(joblib.hash([rbm.components_, rbm.intercept_visible_, rbm.intercept_hidden_]))
+        parameters = rbm.components_, rbm.intercept_visible_, rbm.intercept_hidden_
+        print(joblib.hash(list(parameters)))
     """
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), tmp_path / "X.npy"],
@@ -88,7 +93,9 @@ def wide():
 
 
 def make_wide(**changes):
-    return BinaryCDRBM(500, n_iter=1, batch_size=64, learning_rate=0.05, random_state=0, **changes)
+    return BinaryCDRBM(
+        500, n_iter=1, batch_size=64, learning_rate=0.05, random_state=0, **changes
+    )
 
 
 @pytest.mark.parametrize("changes", [{}, {"persistent": True, "n_chains": 60}])

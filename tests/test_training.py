@@ -60,7 +60,11 @@ CONFIGURATIONS = {
     "weight decay": {"weight_decay": 0.3},
     "decay and momentum": {"weight_decay": 0.3, "momentum": 0.5, "centered": True},
     "sparsity": {"sparsity_target": 0.1, "sparsity_cost": 0.5},
-    "centred sparsity": {"sparsity_target": 0.1, "sparsity_cost": 0.5, "centered": True},
+    "centred sparsity": {
+        "sparsity_target": 0.1,
+        "sparsity_cost": 0.5,
+        "centered": True,
+    },
     "linear": {"schedule": "linear"},
     "cosine": {"schedule": "cosine", "momentum": 0.5},
     "one row at a time": {"batch_size": 1},
@@ -125,7 +129,9 @@ def test_only_the_rows_named_are_trained_on():
 
 
 def test_every_row_is_used_once_an_epoch_in_a_new_order():
-    orders = [generator(7, SHUFFLE, epoch).permutation(100).tolist() for epoch in range(3)]
+    orders = [
+        generator(7, SHUFFLE, epoch).permutation(100).tolist() for epoch in range(3)
+    ]
     assert orders[0] != orders[1] != orders[2] != orders[0]
     assert all(sorted(order) == list(range(100)) for order in orders)
 
@@ -187,9 +193,10 @@ def test_past_states_are_not_written_to(changes):
     X = rows()
     state = start(X)
     before = state.copy()
-    kept = []
-    for after in epochs(X, None, state, settings(**changes), 3, Crew()):
-        kept.append((after, after.copy(), after.model().copy()))
+    kept = [
+        (after, after.copy(), after.model().copy())
+        for after in epochs(X, None, state, settings(**changes), 3, Crew())
+    ]
     for past, copy, model in kept:
         assert_same(past.parameters, copy.parameters, 0)
         assert_same(past.model(), model, 0)
@@ -200,7 +207,14 @@ def test_past_states_are_not_written_to(changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"momentum": 0.5}, {"n_chains": 5}, {"average": 0.1}, {"average": 2}, {"centered": True}],
+    [
+        {},
+        {"momentum": 0.5},
+        {"n_chains": 5},
+        {"average": 0.1},
+        {"average": 2},
+        {"centered": True},
+    ],
 )
 def test_an_epoch_can_be_repeated_from_the_state_before_it(changes):
     X, how = rows(70), settings(**changes)
@@ -241,7 +255,8 @@ def test_the_schedule_runs_over_all_epochs():
     states = train(X, start(X), settings(schedule="linear"), 4)
     # The last of four updates of each of four epochs: 3, 7, 11 and 15 of 16 are done.
     np.testing.assert_allclose(
-        [state.learning_rate for state in states], 0.2 * (1 - np.array([3, 7, 11, 15]) / 16)
+        [state.learning_rate for state in states],
+        0.2 * (1 - np.array([3, 7, 11, 15]) / 16),
     )
 
 
@@ -262,15 +277,20 @@ def test_the_sparsity_pull_descends_the_cross_entropy(centered):
     a = np.log(q / (1 - q))
     eps = 1e-6
     slope = (
-        cross_entropy(target, sigmoid(a + eps)) - cross_entropy(target, sigmoid(a - eps))
+        cross_entropy(target, sigmoid(a + eps))
+        - cross_entropy(target, sigmoid(a - eps))
     ) / (2 * eps)
     mu = state.visible_mean * centered
     lam = q * centered
     W = -rate * cost * np.outer((X - mu).mean(axis=0), slope)
-    difference = [x - y for x, y in zip(with_pull.parameters, without.parameters, strict=True)]
+    difference = [
+        x - y for x, y in zip(with_pull.parameters, without.parameters, strict=True)
+    ]
     np.testing.assert_allclose(difference[0], W, atol=1e-8)
     np.testing.assert_allclose(difference[1], -W @ lam, atol=1e-8)
-    np.testing.assert_allclose(difference[2], -rate * cost * slope - W.T @ mu, atol=1e-8)
+    np.testing.assert_allclose(
+        difference[2], -rate * cost * slope - W.T @ mu, atol=1e-8
+    )
 
 
 def test_weight_decay_leaves_the_intercepts_alone():

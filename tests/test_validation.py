@@ -26,13 +26,25 @@ CASES = {
     "n_gibbs_steps": (WHOLE, [0], [1, np.int64(2)]),
     "persistent": (FLAG, [], [True, False, np.True_]),
     "n_chains": (WHOLE, [0], [1, np.int64(5)]),
-    "statistics": ([None, 1, True], ["mean", "", "Probabilities"], ["probabilities", "states"]),
+    "statistics": (
+        [None, 1, True],
+        ["mean", "", "Probabilities"],
+        ["probabilities", "states"],
+    ),
     "centered": (FLAG, [], [True, False, np.False_]),
     "momentum": (NUMBER, [-0.1, 1, 1.5, *NOT_FINITE], [0, 0.0, 0.99, np.float32(0.5)]),
     "weight_decay": (NUMBER, [-1e-9, *NOT_FINITE], [0, 0.1, np.float64(1)]),
     "sparsity_target": (NUMBER, [0, 1, -0.1, *NOT_FINITE], [0.1, np.float32(0.5)]),
-    "sparsity_cost": ([None, [1], True], [-0.1, "a", *NOT_FINITE], [0, 0.5, np.float32(1)]),
-    "learning_rate_schedule": ([None, 1], ["step", ""], ["constant", "linear", "cosine"]),
+    "sparsity_cost": (
+        [None, [1], True],
+        [-0.1, "a", *NOT_FINITE],
+        [0, 0.5, np.float32(1)],
+    ),
+    "learning_rate_schedule": (
+        [None, 1],
+        ["step", ""],
+        ["constant", "linear", "cosine"],
+    ),
     "average": (
         [True, [0.1]],
         [0, 0.0, 1.0, 1.5, -1, "a", *NOT_FINITE],
@@ -48,13 +60,21 @@ CASES = {
     "shuffle": (FLAG, [], [True, False]),
     "warm_start": (FLAG, [], [True, False]),
     "early_stopping": (FLAG, [], [True, False]),
-    "validation_fraction": (NUMBER, [0, 1, -0.1, 2, *NOT_FINITE], [0.1, np.float32(0.5)]),
+    "validation_fraction": (
+        NUMBER,
+        [0, 1, -0.1, 2, *NOT_FINITE],
+        [0.1, np.float32(0.5)],
+    ),
     "n_iter_no_change": (WHOLE, [0], [1, np.int64(3)]),
     "tol": (NUMBER, [-1e-9, *NOT_FINITE], [0, 1e-4, np.float32(1)]),
     "binarize": (["a", [0.5], True, 1j], NOT_FINITE, [None, 0, 0.5, np.float32(0.5)]),
     "n_jobs": (["a", 1.5, [1]], [0], [None, 1, 2, -1, np.int64(1)]),
     "verbose": (["a", None, 1.5], [-1], [False, 0]),
-    "random_state": ([], ["a", 1.5, -1, np.random.default_rng(0)], [None, 0, np.int64(1)]),
+    "random_state": (
+        [],
+        ["a", 1.5, -1, np.random.default_rng(0)],
+        [None, 0, np.int64(1)],
+    ),
 }
 
 
@@ -63,7 +83,9 @@ def test_no_hyper_parameter_is_forgotten():
 
 
 def make(**changes):
-    return BinaryCDRBM(**({"n_components": 3, "n_iter": 1, "random_state": 0} | changes))
+    return BinaryCDRBM(
+        **({"n_components": 3, "n_iter": 1, "random_state": 0} | changes)
+    )
 
 
 def cases(place):
@@ -93,16 +115,22 @@ def test_wrong_values(name, value, X):
     check(ValueError, name, value, X)
 
 
-@pytest.mark.filterwarnings("ignore:.*still rising:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*still rising:sklearn.exceptions.ConvergenceWarning"
+)
 @pytest.mark.parametrize(("name", "value"), cases(2))
 def test_right_values(name, value, X):
     make(**{name: value}).fit(X)
 
 
 def test_what_is_allowed_is_named(X):
-    with pytest.raises(ValueError, match=r"batch_size must be an integer of at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match=r"batch_size must be an integer of at least 1, got 0"
+    ):
         make(batch_size=0).fit(X)
-    with pytest.raises(ValueError, match=r"momentum must be a finite number in \[0, 1\), got 1"):
+    with pytest.raises(
+        ValueError, match=r"momentum must be a finite number in \[0, 1\), got 1"
+    ):
         make(momentum=1).fit(X)
     with pytest.raises(ValueError, match=r"'probabilities' or 'states', got 'mean'"):
         make(statistics="mean").fit(X)

@@ -78,7 +78,11 @@ def test_the_worked_example_through_the_estimator():
 def original(X, n_components, n_iter, root):
     """Yield W, b and c after every update of the original algorithm."""
     n_features = X.shape[1]
-    W, b, c = np.zeros((n_features, n_components)), np.zeros(n_features), np.zeros(n_components)
+    W, b, c = (
+        np.zeros((n_features, n_components)),
+        np.zeros(n_features),
+        np.zeros(n_components),
+    )
     toss = lambda p, draws: bernoulli(p.astype(np.float32), draws)  # noqa: E731
     for iteration in range(n_iter):
         draws = generator(root, PHASES, iteration, 0)

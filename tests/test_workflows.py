@@ -14,7 +14,12 @@ from sklearn.model_selection import (
     train_test_split,
 )
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, MinMaxScaler, OneHotEncoder
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MinMaxScaler,
+    OneHotEncoder,
+)
 
 from skrbm import BinaryCDRBM
 
@@ -60,7 +65,9 @@ def test_cross_validation_with_and_without_labels(digits):
     assert (nats > untrained).all()
 
 
-@pytest.mark.filterwarnings("default::DeprecationWarning")  # of process pools, on some Pythons
+@pytest.mark.filterwarnings(
+    "default::DeprecationWarning"
+)  # of process pools, on some Pythons
 def test_a_grid_search_over_a_pipeline_in_two_processes(digits):
     X, y = digits
     grid = {
@@ -86,7 +93,9 @@ def test_a_randomized_search_gives_numpy_numbers(digits):
         "batch_size": np.array([10, 20], np.int32),
         "centered": np.array([True, False]),
     }
-    search = RandomizedSearchCV(rbm(n_iter=1), distributions, n_iter=4, cv=2, random_state=0)
+    search = RandomizedSearchCV(
+        rbm(n_iter=1), distributions, n_iter=4, cv=2, random_state=0
+    )
     assert np.isfinite(search.fit(digits[0]).cv_results_["mean_test_score"]).all()
 
 
