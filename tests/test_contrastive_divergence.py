@@ -288,7 +288,8 @@ def test_wide_data_get_the_plain_gradient(make, persistent, centred):
         rng.normal(size=n_components),
     ).astype(np.float32)
     chains = (rng.random((n, n_components)) < 0.5).astype(np.float32)
-    batch = make((rng.random((n, n_features)) < 0.05).astype(np.float32))
+    rows = (rng.random((n, n_features)) < 0.05).astype(np.float32)
+    batch = make(rows)
     mu, lam = (
         (centred * rng.random(size)).astype(np.float32)
         for size in (n_features, n_components)
@@ -308,6 +309,7 @@ def test_wide_data_get_the_plain_gradient(make, persistent, centred):
         return V, H, gradient(mini_batch, mu, lam, crew)
 
     V, H, (dW, db, dc) = run(CREW)
+    np.testing.assert_allclose(V[:n], rows, atol=1e-6)
     np.testing.assert_allclose(
         H, sigmoid(V.astype(float) @ model.W + model.c), atol=1e-4
     )

@@ -7,6 +7,8 @@ import pytest
 from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
+from skrbm._core.contrastive_divergence import count_slabs
+from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import generator
 from skrbm._core.threads import Crew
 from skrbm._core.training import (
@@ -232,6 +234,21 @@ def test_the_hidden_mean_follows_the_data():
     (after,) = train(X, state, how, 1)
     expected = state.hidden_mean + HIDDEN_MEAN_RATE * (h0 - state.hidden_mean)
     np.testing.assert_allclose(after.hidden_mean, expected, atol=1e-12)
+
+
+def test_slabs_draw_from_streams_of_their_own():
+    # Two slabs of the same data, under the same model: only their draws differ.
+    half = (np.random.default_rng(0).random((64, 256)) < 0.5).astype(np.float32)
+    X = np.hstack([half, half])
+    assert count_slabs(128, 512, 256) == 2
+    model = Parameters(np.zeros((512, 256)), np.zeros(512), np.zeros(256))
+    state = TrainingState(
+        model.astype(np.float32), X.mean(axis=0), 64, np.full(256, 0.5, np.float32), 7
+    )
+    (after,) = train(X, state, settings(batch_size=64), 1)
+    # Means of 64 tosses each, of which one in ten is the same by chance.
+    first, second = np.split(after.parameters.b, 2)
+    assert 0.01 < np.mean(first == second) < 0.3
 
 
 # -- schedules and penalties -----------------------------------------------------
