@@ -415,6 +415,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def reconstruct(self, X):
         """Return each row as the model sees it, ``P(v=1 | h=P(h=1 | v))``.
 
+        The same as ``inverse_transform(transform(X))``.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)

@@ -35,6 +35,9 @@ DTYPE = np.float32
 # exp(-20) is 2e-9: a weight beyond that settles its unit alone, whatever the others.
 LARGE_WEIGHT = 20.0
 
+# Share of dead or saturated hidden units that is worth a warning.
+MANY_UNITS = 0.05
+
 
 class Outcome(NamedTuple):
     """What `run` returns."""
@@ -231,9 +234,9 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
         ("saturated_units", "saturated (off in less than 0.1 % of the rows)", "lower"),
     ):
         count = round(history[name][-1] * n_components)
-        if count:
+        if count > MANY_UNITS * n_components:
             _warn(
-                f"{count} of {n_components} hidden units are {what} and tell nothing. "
+                f"{count} of {n_components} hidden units are {what}. "
                 f"Use a smaller learning_rate or {remedy} hidden_intercept_init."
             )
     score = history["validation_score"]

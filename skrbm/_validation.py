@@ -136,8 +136,8 @@ def _warn_outside_unit_interval(X: Any) -> None:
     if low < 0 or high > 1:
         warnings.warn(
             f"X has values from {low:g} to {high:g}, but the visible units of a binary "
-            "RBM stand for values in [0, 1]. Scale X, for example with "
-            "MinMaxScaler(clip=True), or set binarize to a threshold.",
+            "RBM stand for values in [0, 1]. Divide X by its largest possible value, "
+            "scale it with MinMaxScaler(clip=True), or set binarize to a threshold.",
             DataRangeWarning,
             stacklevel=5,
         )

@@ -144,8 +144,8 @@ def _scores(x: Array) -> Array:
 def _term_by_term(W: Array, s: Array, a: Array) -> Array:
     """Return the sums over hidden units for any values and any weights."""
     total = np.empty(s.shape)
-    if _room(W.dtype) < np.abs(W).max(initial=0):
-        # exp(W) could leave the range: add logarithms, in double precision.
+    if np.abs(W).max(initial=0) * np.abs(s).max(initial=0) > _room(W.dtype):
+        # exp(s W) could leave the range: add logarithms, in double precision.
         W, a = W.astype(np.float64), a.astype(np.float64)
         for n in range(len(s)):
             log_p, log_q = -softplus(-a[n]), -softplus(a[n])
