@@ -22,6 +22,9 @@ from skrbm._core.training import SAMPLE
 from skrbm._hyperparameters import check_parameters, training_settings
 from skrbm._validation import check_rows, integer
 
+# Weights of a model whose queries run in double precision.
+SMALL = 1 << 14
+
 
 class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Binary restricted Boltzmann machine trained by contrastive divergence.
@@ -43,21 +46,26 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_components : int, default=256
         Number of hidden units.
     learning_rate : float or "auto", default="auto"
-        Step along the mean gradient of a mini-batch.
-    batch_size : int, default=10
-        Rows of a mini-batch.  The last one of an epoch may be shorter.
-    n_iter : int, default=10
+        Step along the mean gradient of a mini-batch.  "auto" is 0.1; with
+        persistent chains it is ``1 / sqrt(n_components)``, twice that for fewer
+        than 5000 rows, and at most 0.25.
+    batch_size : int or "auto", default="auto"
+        Rows of a mini-batch.  The last one of an epoch may be shorter.  "auto" is
+        10 for fewer than 5000 rows, else 20.
+    n_iter : int, default=20
         Epochs: passes over the rows.
     n_gibbs_steps : int, default=1
         k of CD-k: Gibbs steps of the negative phase.
     persistent : bool, default=False
         Whether the negative phase goes on with chains that live as long as
         training does [2]_, instead of starting at the data each time.
-    n_chains : int, default=100
+    n_chains : int, default=50
         Number of persistent chains.
-    statistics : {"probabilities", "states"}, default="probabilities"
+    statistics : {"auto", "probabilities", "states"}, default="auto"
         What of the hidden layer enters the gradient.  Probabilities have less
-        variance; "states" samples throughout.
+        variance; the noise of sampled states gets training off the plateau where
+        all hidden units are alike.  "auto" is "states" for fewer than 5000 rows
+        without persistent chains, else "probabilities".
     centered : bool, default=True
         Whether to subtract the mean of the visible units and a running mean of
         the hidden units in the gradient [3]_.  The family of models is the same.
@@ -71,15 +79,18 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     sparsity_cost : float or "auto", default="auto"
         Strength of that penalty, the cross-entropy between the target and the
         running mean activity (section 11 of [4]_).  It acts on the input of the
-        hidden units, that is on their intercepts and weights.  0 turns it off.
+        hidden units, that is on their intercepts and weights.  0 turns it off;
+        "auto" is 0.1, less for fewer than 250 units (``n_components / 2500``), and
+        0.01 with persistent chains.
     learning_rate_schedule : {"auto", "constant", "linear", "cosine"}, default="auto"
-        How the learning rate falls, to 0 at the end of ``n_iter`` epochs.
+        How the learning rate falls, to 0 at the end of ``n_iter`` epochs.  "auto"
+        is constant, and linear with persistent chains.
     average : float, int, None or "auto", default="auto"
         Which average of the parameters to keep as the model: an exponential one
         with this weight of one mini-batch (float in (0, 1), corrected for its
         start [6]_), that of all updates of so many last epochs (int [5]_), or none.
         The parameters are looked at every 64 rows or every mini-batch, whichever
-        is more.
+        is more.  "auto" is 0.002.
     weight_scale : float, default=0.01
         Standard deviation of the initial weights.
     visible_intercept_init : "logit" or float, default="logit"
@@ -184,12 +195,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_components=256,
         *,
         learning_rate="auto",
-        batch_size=10,
-        n_iter=10,
+        batch_size="auto",
+        n_iter=20,
         n_gibbs_steps=1,
         persistent=False,
-        n_chains=100,
-        statistics="probabilities",
+        n_chains=50,
+        statistics="auto",
         centered=True,
         momentum=0.0,
         weight_decay=0.0,
@@ -296,9 +307,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _fit(self, X, *, resume, whole):
         p = self.get_params(deep=False)
         check_parameters(p)
-        settings = training_settings(p)
         resume = resume and hasattr(self, "_state")
         X = check_rows(self, X, reset=not resume, binarize=self.binarize)
+        settings = training_settings(p, X.shape[0])
         if resume:
             root = self._state.root
         else:
@@ -319,19 +330,16 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self
 
     def _resumed_state(self, X, rows):
-        """Return the state to go on from.
-
-        Weights and intercepts are those of the attributes, which the user may
-        have set; where these are averages, training goes on from what it had.
-        """
+        """Return the state to go on from, or from attributes that were set since."""
         state = self._state
         if state.hidden_mean.shape != (self.n_components,):
             raise ValueError(
                 f"n_components={self.n_components!r}, but the model to go on from has "
                 f"{len(state.hidden_mean)}. Set it back, or fit with warm_start=False."
             )
-        if state.average is None:
-            state = replace(state, parameters=self._model())
+        model = self._model().astype(_fitting.DTYPE)
+        if not all(map(np.array_equal, model, state.model())):
+            state = replace(state, parameters=model, average=None, velocity=None)
         return _fitting.resumed_state(state, X, rows, self.binarize)
 
     def _expose(self, outcome, whole):
@@ -351,18 +359,24 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     # -- queries -----------------------------------------------------------------
 
     def _model(self):
+        """Return the parameters that queries use."""
         check_is_fitted(self)
-        return Parameters(
+        model = Parameters(
             self.components_.T, self.intercept_visible_, self.intercept_hidden_
-        ).astype(_fitting.DTYPE)
+        )
+        # BLAS sums a row in an order that depends on where the row stands.  In
+        # double precision nobody sees that, and a small model can afford it.
+        small = self.components_.size <= SMALL
+        return model.astype(np.float64 if small else _fitting.DTYPE)
 
     def _rows(self, X):
         check_is_fitted(self)
         return check_rows(self, X, reset=False, binarize=self.binarize)
 
-    def _map(self, function, X, out):
+    def _map(self, function, model, X, out):
+        dtype = model.W.dtype
         with _fitting.crew(self.n_jobs) as crew:
-            return map_rows(function, X, out, _fitting.DTYPE, self.binarize, crew)
+            return map_rows(function, X, out, dtype, self.binarize, crew)
 
     def transform(self, X):
         """Return the hidden activations ``P(h=1 | v) = sigmoid(c + v'W)`` of each row.
@@ -375,11 +389,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Returns
         -------
         H : ndarray of shape (n_samples, n_components)
-            Probabilities; float64 if X is, else float32.  Computed in float32.
+            Probabilities; float64 if X is, else float32.
         """
         X, model = self._rows(X), self._model()
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        return self._map(lambda v: energy.hidden_probabilities(model, v), X, out)
+        return self._map(lambda v: energy.hidden_probabilities(model, v), model, X, out)
 
     def inverse_transform(self, H):
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.
@@ -407,7 +421,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 lambda h: energy.visible_probabilities(model, h),
                 H,
                 out,
-                _fitting.DTYPE,
+                model.W.dtype,
                 None,
                 crew,
             )
@@ -433,6 +447,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             lambda v: energy.visible_probabilities(
                 model, energy.hidden_probabilities(model, v)
             ),
+            model,
             X,
             out,
         )
@@ -452,7 +467,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         X, model = self._rows(X), self._model()
         return self._map(
-            lambda v: energy.free_energy(model, v), X, np.empty(X.shape[0])
+            lambda v: energy.free_energy(model, v), model, X, np.empty(X.shape[0])
         )
 
     def score_samples(self, X):
@@ -473,7 +488,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             the log-likelihood where units depend on each other weakly.
         """
         X, model = self._rows(X), self._model()
-        return self._map(PseudoLikelihood(model), X, np.empty(X.shape[0]))
+        return self._map(PseudoLikelihood(model), model, X, np.empty(X.shape[0]))
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, in nats; higher is better.
@@ -513,7 +528,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         v, model = self._rows(v), self._model()
         integer(1)("n_steps", n_steps)
-        v = converted(v, _fitting.DTYPE, self.binarize)
+        v = converted(v, model.W.dtype, self.binarize)
         rng = generator(_fitting.draw_root(check_random_state(random_state)))
         return gibbs_chain(model, v, n_steps, rng).astype(bool)
 
@@ -543,7 +558,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         integer(1)("n_gibbs_steps", n_gibbs_steps)
         seed = self.random_state if random_state is None else random_state
         rng = generator(_fitting.draw_root(check_random_state(seed)), SAMPLE)
-        start = np.clip(self.visible_mean_, 0, 1).astype(_fitting.DTYPE)
+        start = np.clip(self.visible_mean_, 0, 1).astype(model.W.dtype)
         v = bernoulli(np.tile(start, (n_samples, 1)), rng)
         return gibbs_chain(model, v, n_gibbs_steps, rng).astype(bool)
 

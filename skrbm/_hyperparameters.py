@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,12 +21,12 @@ from skrbm._validation import (
 RULES: dict[str, Rule] = {
     "n_components": integer(1),
     "learning_rate": one_of("auto") | real("(0, inf)"),
-    "batch_size": integer(1),
+    "batch_size": one_of("auto") | integer(1),
     "n_iter": integer(0),
     "n_gibbs_steps": integer(1),
     "persistent": boolean,
     "n_chains": integer(1),
-    "statistics": one_of("probabilities", "states"),
+    "statistics": one_of("auto", "probabilities", "states"),
     "centered": boolean,
     "momentum": real("[0, 1)"),
     "weight_decay": real("[0, inf)"),
@@ -48,13 +49,31 @@ RULES: dict[str, Rule] = {
     "random_state": seed,
 }
 
-# What "auto" stands for: with contrastive divergence, and with persistent chains.
-AUTO: dict[str, tuple[Any, Any]] = {
-    "learning_rate": (0.1, 0.1),
-    "learning_rate_schedule": ("constant", "linear"),
-    "average": (None, 0.002),
-    "sparsity_cost": (0.0, 0.0),
-}
+# Below this many rows an epoch has too few updates for larger batches.
+FEW_ROWS = 5000
+
+
+def auto(*, persistent: bool, n_rows: int, n_components: int) -> dict[str, Any]:
+    """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
+    few = n_rows < FEW_ROWS
+    rule = {"batch_size": 10 if few else 20, "average": 0.002}
+    if persistent:
+        # Chains have to mix as fast as the model moves.
+        rate = min(0.25, (2 if few else 1) / math.sqrt(n_components))
+        return rule | {
+            "learning_rate": rate,
+            "learning_rate_schedule": "linear",
+            "sparsity_cost": 0.01,
+            "statistics": "probabilities",
+        }
+    return rule | {
+        "learning_rate": 0.1,
+        "learning_rate_schedule": "constant",
+        # A few hidden units cannot afford to be sparse.
+        "sparsity_cost": min(0.1, n_components / 2500),
+        # Noise gets a few updates off the plateau where all units are alike.
+        "statistics": "states" if few else "probabilities",
+    }
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -63,11 +82,16 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         rule(name, parameters[name])
 
 
-def training_settings(parameters: Mapping[str, Any]) -> Settings:
+def training_settings(parameters: Mapping[str, Any], n_rows: int) -> Settings:
     """Return what training needs of the hyper-parameters, "auto" resolved."""
     persistent = bool(parameters["persistent"])
+    rule = auto(
+        persistent=persistent,
+        n_rows=n_rows,
+        n_components=parameters["n_components"],
+    )
     p = {
-        name: AUTO[name][persistent] if name in AUTO and value == "auto" else value
+        name: rule[name] if name in rule and value == "auto" else value
         for name, value in parameters.items()
     }
     average = p["average"]

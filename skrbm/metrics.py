@@ -152,7 +152,7 @@ def log_partition(
     root = _fitting.draw_root(check_random_state(random_state))
     mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
-    start = None if X is None else _starting_rows(rbm, X, n_chains, root)
+    start = None if X is None else _starting_rows(rbm, X, n_chains, root, model.W.dtype)
     with crew:
         forward, reverse = partition.annealed(
             model,
@@ -336,8 +336,10 @@ def _temperatures(betas: Any) -> np.ndarray:
     return values
 
 
-def _starting_rows(rbm: BinaryCDRBM, X: Any, n_chains: int, root: int) -> np.ndarray:
+def _starting_rows(
+    rbm: BinaryCDRBM, X: Any, n_chains: int, root: int, dtype: Any
+) -> np.ndarray:
     """Return rows of X for the reverse chains to start from, each drawn alike."""
     X = rbm._rows(X)
     chosen = generator(root, START).choice(X.shape[0], n_chains)
-    return converted(dense(X[np.sort(chosen)]), _fitting.DTYPE, rbm.binarize)
+    return converted(dense(X[np.sort(chosen)]), dtype, rbm.binarize)

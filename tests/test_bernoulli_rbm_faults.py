@@ -23,6 +23,7 @@ PLAIN = {
     "batch_size": 10,
     "learning_rate_schedule": "constant",
     "average": None,
+    "statistics": "probabilities",
     "persistent": False,
     "sparsity_cost": 0.0,
     "n_jobs": 1,

@@ -31,8 +31,12 @@ def random_model(seed, n_features=9, n_components=6, largest=3.0):
     rbm.fit(rng.random((50, n_features)) < 0.5)
     W = rng.uniform(-largest, largest, (n_components, n_features))
     rbm.components_ = W.astype(np.float32)
-    rbm.intercept_visible_ = (rng.normal(size=n_features) - W.sum(axis=0) / 2).astype("f")
-    rbm.intercept_hidden_ = (rng.normal(size=n_components) - W.sum(axis=1) / 2).astype("f")
+    rbm.intercept_visible_ = (rng.normal(size=n_features) - W.sum(axis=0) / 2).astype(
+        "f"
+    )
+    rbm.intercept_hidden_ = (rng.normal(size=n_components) - W.sum(axis=1) / 2).astype(
+        "f"
+    )
     return rbm
 
 
@@ -94,7 +98,9 @@ def test_a_wrong_log_partition_is_noticed():
 def test_reverse_chains_start_from_the_rows_given():
     rbm = random_model(3)
     rows = all_rows(9)[:40]
-    options = dict(method="ais", betas=50, n_gibbs_steps=1, tolerance=50, random_state=0)
+    options = dict(
+        method="ais", betas=50, n_gibbs_steps=1, tolerance=50, random_state=0
+    )
     given, own = log_partition(rbm, rows, **options), log_partition(rbm, **options)
     assert given.value == own.value
     assert given.reverse != own.reverse
@@ -102,7 +108,9 @@ def test_reverse_chains_start_from_the_rows_given():
 
 def test_ais_is_the_same_on_any_number_of_threads():
     rbm = random_model(4)
-    options = dict(method="ais", betas=50, n_gibbs_steps=5, tolerance=50, random_state=0)
+    options = dict(
+        method="ais", betas=50, n_gibbs_steps=5, tolerance=50, random_state=0
+    )
     assert log_partition(rbm, n_jobs=1, **options) == log_partition(
         rbm, n_jobs=2, **options
     )
@@ -158,7 +166,7 @@ def test_log_z_may_be_given():
     assert np.array_equal(log_likelihood(rbm, V, log_z=2.5), expected)
     given = LogPartition(2.5, 0.0, 2.5, "exact")
     assert np.array_equal(log_likelihood(rbm, V, log_z=given), expected)
-    with pytest.raises(TypeError, match="betas.*no effect"):
+    with pytest.raises(TypeError, match=r"betas.*no effect"):
         log_likelihood(rbm, V, log_z=2.5, betas=10)
 
 
@@ -175,7 +183,10 @@ def test_log_likelihood_scorer_selects_models(X):
 
 def test_scorers_take_pipelines_and_survive_pickling(X):
     model = make_pipeline(Binarizer(), BinaryCDRBM(2, n_iter=2, random_state=0)).fit(X)
-    for scorer in (log_likelihood_scorer(method="exact"), free_energy_gap_scorer(X[:9])):
+    for scorer in (
+        log_likelihood_scorer(method="exact"),
+        free_energy_gap_scorer(X[:9]),
+    ):
         again = pickle.loads(pickle.dumps(scorer))
         assert scorer(model, X) == again(model, X) == scorer(model[-1], X)
 

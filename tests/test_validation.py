@@ -21,7 +21,7 @@ CASES = {
         [0, 0.0, -0.1, "a", *NOT_FINITE],
         [1e-9, 1, np.float32(0.1)],
     ),
-    "batch_size": (WHOLE, [0, -5], [1, np.int32(5), 10**9]),
+    "batch_size": ([None, 1.5, True], [0, -5, "a"], [1, np.int32(5), 10**9]),
     "n_iter": (WHOLE, [-1], [0, 1, np.uint8(2)]),
     "n_gibbs_steps": (WHOLE, [0], [1, np.int64(2)]),
     "persistent": (FLAG, [], [True, False, np.True_]),
@@ -125,9 +125,9 @@ def test_right_values(name, value, X):
 
 def test_what_is_allowed_is_named(X):
     with pytest.raises(
-        ValueError, match=r"batch_size must be an integer of at least 1, got 0"
+        ValueError, match=r"n_chains must be an integer of at least 1, got 0"
     ):
-        make(batch_size=0).fit(X)
+        make(n_chains=0).fit(X)
     with pytest.raises(
         ValueError, match=r"momentum must be a finite number in \[0, 1\), got 1"
     ):
@@ -151,7 +151,10 @@ AUTO = [name for name in RULES if "'auto'" in getattr(RULES[name], "allowed", ""
 def test_auto_stands_for_an_allowed_value(name, persistent, X):
     make(persistent=persistent, **{name: "auto"}).fit(X)
     settings = training_settings(
-        make(persistent=persistent, **{name: "auto"}).get_params()
+        make(persistent=persistent, **{name: "auto"}).get_params(), len(X)
     )
+    if name == "statistics":
+        assert settings.sample_statistics is not persistent
+        return
     field = {"learning_rate_schedule": "schedule"}.get(name, name)
     RULES[name](name, getattr(settings, field))
