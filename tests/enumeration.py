@@ -98,12 +98,13 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def plain_training(X, state, settings, n_epochs):
+def plain_training(X, state, settings, n_epochs, n_shares=1):
     """Yield (epoch, parameters, learning rate) after every update, by a plain loop.
 
     The gradient is that of the centred form -(v-mu)'W(h-lambda) - b'v - c'h, with
     b = b' - W lambda and c = c' - W'mu in the ordinary form.  Contrastive divergence
-    (not persistent), dense X, mini-batches small enough to stay in one slab.
+    (not persistent), dense X.  Mini-batches are cut in so many shares of rows, each
+    drawn from a stream of its own.
     """
     W, b, c = (part.copy() for part in state.parameters)
     dtype = W.dtype
@@ -114,23 +115,29 @@ def plain_training(X, state, settings, n_epochs):
         order = np.arange(n_rows)
         if settings.shuffle:
             order = generator(state.root, SHUFFLE, epoch).permutation(n_rows)
-        rng = generator(state.root, PHASES, epoch, 0)
+        rngs = [generator(state.root, PHASES, epoch, i) for i in range(n_shares)]
         for start in range(0, n_rows, settings.batch_size):
             v0 = X[order[start : start + settings.batch_size]].astype(dtype)
             n = len(v0)
 
-            # Both phases.
-            h0 = sigmoid(v0 @ W + c)
-            h = bernoulli(h0, rng)
-            if settings.sample_statistics:
-                h0 = h
-            for step in range(settings.n_gibbs_steps):
-                v = bernoulli(sigmoid(h @ W.T + b), rng)
-                hk = sigmoid(v @ W + c)
-                if settings.sample_statistics or step < settings.n_gibbs_steps - 1:
-                    h = bernoulli(hk, rng)
-            if settings.sample_statistics:
-                hk = h
+            # Both phases, of one share after the other.
+            count = min(n_shares, n)
+            bounds = [i * n // count for i in range(count + 1)]
+            shares = []
+            for rng, first, end in zip(rngs, bounds[:-1], bounds[1:], strict=False):
+                h0 = sigmoid(v0[first:end] @ W + c)
+                h = bernoulli(h0, rng)
+                if settings.sample_statistics:
+                    h0 = h
+                for step in range(settings.n_gibbs_steps):
+                    v = bernoulli(sigmoid(h @ W.T + b), rng)
+                    hk = sigmoid(v @ W + c)
+                    if settings.sample_statistics or step < settings.n_gibbs_steps - 1:
+                        h = bernoulli(hk, rng)
+                if settings.sample_statistics:
+                    hk = h
+                shares.append((h0, v, hk))
+            h0, v, hk = map(np.vstack, zip(*shares, strict=True))
 
             # The gradient, in the centred form.
             lam = lam + dtype.type(HIDDEN_MEAN_RATE) * (h0.mean(axis=0) - lam)

@@ -1,4 +1,6 @@
-"""The gradient of one mini-batch: its expectation, its centring, its slabs."""
+"""The gradient of one mini-batch: its expectation, its centring, its shares."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -12,16 +14,36 @@ from enumeration import (
 )
 from scipy import sparse
 
-from skrbm._core.contrastive_divergence import MAX_SLABS, MiniBatch, count_slabs
+from skrbm._core import contrastive_divergence
+from skrbm._core.contrastive_divergence import (
+    MAX_SHARES,
+    MiniBatch,
+    count_shares,
+    count_slabs,
+)
 from skrbm._core.parameters import Parameters, shift
-from skrbm._core.sampling import generator
+from skrbm._core.sampling import bernoulli, generator
 from skrbm._core.threads import Crew
 
 CREW = Crew()
 
 
 def streams(seed=0):
-    return [generator(seed, slab) for slab in range(MAX_SLABS)]
+    return [generator(seed, share) for share in range(MAX_SHARES)]
+
+
+def cut_in(monkeypatch, n_shares, n_slabs):
+    """Cut mini-batches of any shape in so many shares and slabs."""
+    for name, count in [("count_shares", n_shares), ("count_slabs", n_slabs)]:
+        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count: n)
+
+
+@pytest.fixture(params=[(1, 1), (4, 3)], ids=["whole", "cut"])
+def _cuts(request, monkeypatch):
+    cut_in(monkeypatch, *request.param)
+
+
+whole_and_cut = pytest.mark.usefixtures("_cuts")
 
 
 def mini_batch_of(model, n, chains=None, mu=None, **how):
@@ -32,9 +54,14 @@ def mini_batch_of(model, n, chains=None, mu=None, **how):
     return MiniBatch(model, mu, n, chains, **how)
 
 
+def run(mini_batch, rows, rngs=None, crew=CREW):
+    """Run the phases of a mini-batch of all rows, in order."""
+    mini_batch.run_phases(rows, np.arange(rows.shape[0]), rngs or streams(), crew)
+
+
 def gradient(mini_batch, mu=None, lam=None, crew=CREW, **how):
     """Return, in the ordinary form, what a mini-batch would add to zero."""
-    W = np.vstack([slab.W for slab in mini_batch.slabs])
+    W = mini_batch.model.W
     target = Parameters(np.zeros_like(W), np.zeros_like(W[:, 0]), np.zeros_like(W[0]))
     lam = np.zeros_like(target.c) if lam is None else lam.astype(W.dtype)
     mini_batch.add_gradient(target, 1.0, lam, crew, **how)
@@ -79,7 +106,7 @@ def largest_z(expected, **how):
     rngs = streams()
     draws = []
     for _ in range(400):
-        mini_batch.run_phases(batch, rngs, CREW)
+        run(mini_batch, batch, rngs)
         draws.append(flat(gradient(mini_batch)))
     error = np.std(draws, axis=0) / np.sqrt(len(draws))
     return np.abs((np.mean(draws, axis=0) - expected) / error).max()
@@ -89,6 +116,7 @@ def largest_z(expected, **how):
 Z = 6
 
 
+@whole_and_cut
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("sample_statistics", [False, True])
 @pytest.mark.parametrize("k", [1, 3])
@@ -110,13 +138,14 @@ def test_it_is_not_that_of_another_chain_length(k):
     assert largest_z(likelihood, n_gibbs_steps=k) > Z
 
 
+@whole_and_cut
 @pytest.mark.parametrize("n_gibbs_steps", [1, 2])
 def test_persistent_chains_go_on_from_their_own_state(n_gibbs_steps):
     # Chains that all start from one hidden state, to be told from the data.
     m = 40_000
     chains = np.tile([1.0, 0.0, 1.0], (m, 1))
     mini_batch = mini_batch_of(MODEL, len(ROWS), chains, n_gibbs_steps=n_gibbs_steps)
-    mini_batch.run_phases(ROWS.astype(float), streams(), CREW)
+    run(mini_batch, ROWS.astype(float))
     to_visible, to_hidden = visible_given_hidden(MODEL), hidden_given_visible(MODEL)
     law = (
         np.linalg.matrix_power(to_visible @ to_hidden, n_gibbs_steps - 1)[0b101]
@@ -134,10 +163,11 @@ def test_persistent_chains_go_on_from_their_own_state(n_gibbs_steps):
     assert np.abs(further - statistics(law)).max() > 2 * atol
 
 
+@whole_and_cut
 def test_sampled_statistics_of_persistent_chains_are_their_states():
     chains = np.ones((7, 3))
     mini_batch = mini_batch_of(MODEL, len(ROWS), chains, sample_statistics=True)
-    mini_batch.run_phases(ROWS.astype(float), streams(), CREW)
+    run(mini_batch, ROWS.astype(float))
     np.testing.assert_array_equal(mini_batch.H[len(ROWS) :], chains)
     assert set(np.unique(mini_batch.H)) <= {0, 1}
     assert not chains.all()
@@ -155,7 +185,7 @@ def phases(n, m=None, dtype=np.float64, mu=None, n_features=6, n_components=4):
         chains = (rng.random((m, n_components)) < 0.5).astype(dtype)
     batch = (rng.random((n, n_features)) < 0.4).astype(dtype)
     mini_batch = mini_batch_of(model, n, chains, mu)
-    mini_batch.run_phases(batch, streams(), CREW)
+    run(mini_batch, batch)
     V, H = visible(mini_batch), mini_batch.H.copy()
     np.testing.assert_allclose(V[:n], batch, atol=1e-6)
     return mini_batch, model, V[:n], V[n:], H[:n], H[n:]
@@ -164,10 +194,10 @@ def phases(n, m=None, dtype=np.float64, mu=None, n_features=6, n_components=4):
 def visible(mini_batch):
     """Return v0 and vk, stacked."""
     if mini_batch.sparse:
-        (slab,) = mini_batch.slabs
-        dense = lambda v: v.toarray() if sparse.issparse(v) else v  # noqa: E731
-        return np.vstack([dense(slab.v0), dense(slab.vk)])
-    return np.hstack([slab.S + slab.mu for slab in mini_batch.slabs])
+        layers = [share.visible.v0 for share in mini_batch.shares]
+        layers += [share.visible.vk for share in mini_batch.shares]
+        return np.vstack([v.toarray() if sparse.issparse(v) else v for v in layers])
+    return mini_batch.S + mini_batch.mu
 
 
 sizes = pytest.mark.parametrize(("n", "m"), [(10, None), (1, None), (10, 3), (2, 50)])
@@ -176,6 +206,7 @@ types = pytest.mark.parametrize(
 )
 
 
+@whole_and_cut
 @sizes
 @types
 def test_each_phase_is_a_mean_over_its_own_rows(n, m, dtype, tolerance):
@@ -189,6 +220,7 @@ def test_each_phase_is_a_mean_over_its_own_rows(n, m, dtype, tolerance):
     np.testing.assert_allclose(dc, h0.mean(axis=0) - hk.mean(axis=0), atol=tolerance)
 
 
+@whole_and_cut
 @sizes
 @types
 def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
@@ -218,6 +250,7 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
     np.testing.assert_allclose(target.c, c_new, atol=tolerance)
 
 
+@whole_and_cut
 @types
 def test_weights_shrink_before_the_gradient_is_added(dtype, tolerance):
     expected = gradient(phases(10, None, dtype)[0])
@@ -229,6 +262,7 @@ def test_weights_shrink_before_the_gradient_is_added(dtype, tolerance):
     np.testing.assert_allclose(target.c, before.c + expected.c, atol=tolerance)
 
 
+@whole_and_cut
 @sizes
 @types
 def test_the_pull_acts_at_the_input_of_each_hidden_unit(n, m, dtype, tolerance):
@@ -246,9 +280,10 @@ def test_the_pull_acts_at_the_input_of_each_hidden_unit(n, m, dtype, tolerance):
     np.testing.assert_allclose(change[2], pull - W.T @ mu, atol=tolerance)
 
 
-# -- sparse and sliced -----------------------------------------------------------
+# -- sparse and cut -----------------------------------------------------------
 
 
+@whole_and_cut
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix])
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("rate", [0.01, 0.5])  # of ones: sparse and dense draws
@@ -266,7 +301,7 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(
 
     def both(rows):
         mini_batch = mini_batch_of(model, 12, mu=mu, sparse=sparse.issparse(rows))
-        mini_batch.run_phases(rows, streams(), CREW)
+        run(mini_batch, rows)
         return gradient(mini_batch, mu, lam, pull=pull)
 
     for from_sparse, from_dense in zip(
@@ -275,19 +310,117 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(
         np.testing.assert_allclose(from_sparse, from_dense, atol=tolerance)
 
 
+def plain_phases(model, v0, h, rng, n_gibbs_steps, sample_statistics):
+    """Return h0, vk, hk and h of some rows; h is None where no chain goes on."""
+    W, b, c = model
+    h0 = sigmoid(v0 @ W + c)
+    if sample_statistics:
+        h0 = bernoulli(h0, rng)
+    if h is None:
+        h = h0 if sample_statistics else bernoulli(h0, rng)
+        last = sample_statistics
+    else:
+        last = True
+    for step in range(n_gibbs_steps):
+        vk = bernoulli(sigmoid(h @ W.T + b), rng)
+        hk = sigmoid(vk @ W + c)
+        if last or step < n_gibbs_steps - 1:
+            h = bernoulli(hk, rng)
+    return h0, vk, h if sample_statistics else hk, h
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("sample_statistics", [False, True])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("m", [None, 3, 7, 20])
+def test_each_share_is_drawn_from_a_stream_of_its_own(
+    make, sample_statistics, k, m, monkeypatch
+):
+    n, n_shares = 11, 3
+    cut_in(monkeypatch, n_shares, 2)
+    rng = np.random.default_rng(0)
+    model = random_model(6, 4, scale=1)
+    rows = (rng.random((n, 6)) < 0.4).astype(float)
+    before = None if m is None else (rng.random((m, 4)) < 0.5).astype(float)
+    chains = None if m is None else before.copy()
+    mini_batch = mini_batch_of(
+        model,
+        n,
+        chains,
+        mu=rng.random(6),
+        sparse=make is sparse.csr_array,
+        n_gibbs_steps=k,
+        sample_statistics=sample_statistics,
+    )
+    assert len(mini_batch.shares) == n_shares
+    run(mini_batch, make(rows))
+
+    # One share after the other, each with all it needs.
+    h0, vk, hk, h = map(
+        np.vstack,
+        zip(
+            *(
+                plain_phases(model, v0, h, rng, k, sample_statistics)
+                for v0, h, rng in zip(
+                    parts(rows, n_shares),
+                    [None] * n_shares if m is None else parts(before, n_shares),
+                    streams()[:n_shares],
+                    strict=True,
+                )
+            ),
+            strict=True,
+        ),
+    )
+    np.testing.assert_allclose(visible(mini_batch), np.vstack([rows, vk]), atol=1e-12)
+    np.testing.assert_allclose(mini_batch.H, np.vstack([h0, hk]), atol=1e-12)
+    if m is not None:
+        np.testing.assert_array_equal(chains, h)
+        assert (chains != before).any()
+
+
+def parts(rows, count):
+    """Return rows in parts whose sizes differ by at most one."""
+    bounds = [i * len(rows) // count for i in range(count + 1)]
+    return [rows[i:j] for i, j in itertools.pairwise(bounds)]
+
+
+@whole_and_cut
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("threshold", [None, 0.3])
+def test_the_rows_are_those_named_in_their_order(make, threshold):
+    rng = np.random.default_rng(0)
+    X = rng.random((40, 6)) * (rng.random((40, 6)) < 0.5)
+    if threshold is None:
+        X = (X > 0.3).astype(float)
+    index = rng.permutation(40)[:11]
+    how = {"sparse": make is sparse.csr_array, "binarize": threshold}
+    named, given = (mini_batch_of(random_model(6, 4), 11, **how) for _ in range(2))
+    named.run_phases(make(X), index, streams(), CREW)
+    run(given, make(X[index]))
+    np.testing.assert_array_equal(visible(named)[:11], X[index] > 0.3)
+    np.testing.assert_array_equal(visible(named), visible(given))
+    np.testing.assert_array_equal(named.H, given.H)
+
+
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_wide_data_get_the_plain_gradient(make, persistent, centred):
-    n, n_features, n_components = 64, 784, 500
-    assert count_slabs(2 * n, n_features, n_components) > 1
+@pytest.mark.parametrize(
+    ("shape", "n_shares", "n_slabs"),
+    [((400, 784, 500), 4, 4), ((46, 1024, 1000), 1, 2), ((220, 300, 700), 2, 2)],
+)
+def test_large_mini_batches_get_the_plain_gradient(
+    shape, n_shares, n_slabs, make, persistent, centred
+):
+    n, n_features, n_components = shape
+    m = n - 5 if persistent else n
     rng = np.random.default_rng(0)
     model = Parameters(
         rng.normal(size=(n_features, n_components)) * 0.02,
         rng.normal(size=n_features) - 3,
         rng.normal(size=n_components),
     ).astype(np.float32)
-    chains = (rng.random((n, n_components)) < 0.5).astype(np.float32)
+    start = (rng.random((m, n_components)) < 0.5).astype(np.float32)
     rows = (rng.random((n, n_features)) < 0.05).astype(np.float32)
     batch = make(rows)
     mu, lam = (
@@ -295,47 +428,66 @@ def test_wide_data_get_the_plain_gradient(make, persistent, centred):
         for size in (n_features, n_components)
     )
 
-    def run(crew):
+    def results(crew):
+        chains = start.copy() if persistent else None
         mini_batch = mini_batch_of(
-            model,
-            n,
-            chains.copy() if persistent else None,
-            mu,
-            sparse=make is sparse.csr_array,
+            model, n, chains, mu, sparse=make is sparse.csr_array
         )
-        mini_batch.run_phases(batch, streams(), crew)
-        H = mini_batch.H.copy()
-        V = visible(mini_batch)
-        return V, H, gradient(mini_batch, mu, lam, crew)
+        assert len(mini_batch.shares) == n_shares
+        assert len(mini_batch.slabs) == n_slabs
+        run(mini_batch, batch, crew=crew)
+        V, H = visible(mini_batch), mini_batch.H.copy()
+        return V, H, gradient(mini_batch, mu, lam, crew), chains
 
-    V, H, (dW, db, dc) = run(CREW)
+    V, H, (dW, db, dc), _ = results(CREW)
     np.testing.assert_allclose(V[:n], rows, atol=1e-6)
     np.testing.assert_allclose(
         H, sigmoid(V.astype(float) @ model.W + model.c), atol=1e-4
     )
-    w = np.repeat([1 / n, -1 / n], n)
+    w = np.repeat([1 / n, -1 / m], [n, m])
     W = (w[:, None] * (V - mu)).T @ (H - lam)
     np.testing.assert_allclose(dW, W, atol=1e-5)
     np.testing.assert_allclose(db, w @ V - W @ lam, atol=1e-4)
     np.testing.assert_allclose(dc, w @ H - W.T @ mu, atol=1e-4)
 
     # The same bits, whatever the number of threads.
-    with Crew(2) as crew:
-        V_2, H_2, gradient_2 = run(crew)
-    with Crew(1) as crew:
-        V_1, H_1, gradient_1 = run(crew)
-    np.testing.assert_array_equal(V_1, V_2)
-    np.testing.assert_array_equal(H_1, H_2)
-    np.testing.assert_array_equal(flat(gradient_1), flat(gradient_2))
+    every = []
+    for n_threads in (1, 2, 3):
+        with Crew(n_threads) as crew:
+            every.append(results(crew))
+    for V, H, change, chains in every[1:]:
+        np.testing.assert_array_equal(V, every[0][0])
+        np.testing.assert_array_equal(H, every[0][1])
+        np.testing.assert_array_equal(flat(change), flat(every[0][2]))
+        if persistent:
+            np.testing.assert_array_equal(chains, every[0][3])
+
+
+def test_the_number_of_shares_depends_on_the_shape():
+    assert count_shares(191, 10**9) == 1  # few rows
+    assert count_shares(192, 10**9) == 2
+    assert count_shares(383, 10**9) == 2
+    assert count_shares(400, 10_000) == 1  # over in no time
+    assert count_shares(10**6, 10**9) == MAX_SHARES
+    assert count_shares(0, 10**9) == 1
 
 
 def test_the_number_of_slabs_depends_on_the_shape():
-    assert count_slabs(200, 100, 10_000) == 1  # narrow
-    assert count_slabs(20, 784, 100) == 1  # over in no time
-    assert count_slabs(10**6, 10**6, 1000) == MAX_SLABS
-    assert count_slabs(0, 784, 500) == 1
+    assert count_slabs(200, 100, 10**9) == 1  # narrow
+    assert count_slabs(20, 784, 78_400) == 1  # over in no time
+    assert count_slabs(10**6, 10**6, 10**9) == MAX_SHARES
+    assert count_slabs(0, 784, 392_000) == 1
 
 
+@pytest.mark.parametrize(("n", "m", "count"), [(1, 5, 1), (5, 2, 2), (5, 9, 4)])
+def test_no_share_is_without_rows(n, m, count, monkeypatch):
+    cut_in(monkeypatch, 4, 1)
+    mini_batch = mini_batch_of(random_model(6, 4), n, np.zeros((m, 4)))
+    assert len(mini_batch.shares) == count
+    assert all(len(share.H0) and len(share.Hk) for share in mini_batch.shares)
+
+
+@whole_and_cut
 def test_binarize_thresholds_the_batch():
     batch = np.random.default_rng(0).random((10, 6))
     results = []
@@ -347,7 +499,7 @@ def test_binarize_thresholds_the_batch():
         mini_batch = mini_batch_of(
             random_model(6, 4), 10, sparse=sparse.issparse(rows), binarize=threshold
         )
-        mini_batch.run_phases(rows, streams(), CREW)
+        run(mini_batch, rows)
         results.append(flat(gradient(mini_batch)))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_allclose(results[0], results[2], atol=1e-12)

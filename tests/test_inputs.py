@@ -264,8 +264,8 @@ def test_values_between_zero_and_one_are_trained_on_in_silence(X):
     make().fit(X.astype(np.float32) / 3)
 
 
-@calls
-@pytest.mark.parametrize(
+FITS = {"fit", "partial_fit", "fit_transform"}
+outside = pytest.mark.parametrize(
     ("change", "numbers"),
     [
         (lambda X: 16 * X, "0 to 16"),
@@ -276,12 +276,27 @@ def test_values_between_zero_and_one_are_trained_on_in_silence(X):
         (lambda X: X + 1e-3, "0.001 to 1.001"),
     ],
 )
-def test_values_outside_are_told_with_a_remedy(call, change, numbers, X):
+
+
+@pytest.mark.parametrize("fit", sorted(FITS))
+@outside
+def test_values_outside_are_told_with_a_remedy(fit, change, numbers, X):
     rbm = make(learning_rate=1e-6).fit(X)
     with pytest.warns(
         DataRangeWarning, match=f"from {numbers}.*MinMaxScaler.*binarize"
-    ):
-        call(rbm, change(X))
+    ) as record:
+        getattr(rbm, fit)(change(X))
+    assert len(record) == 1
+
+
+@pytest.mark.parametrize("query", sorted(CALLS.keys() - FITS))
+@outside
+def test_queries_do_not_tell_of_values_outside(query, change, numbers, X):
+    del numbers
+    rbm = make(learning_rate=1e-6).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CALLS[query](rbm, change(X))
 
 
 def test_a_data_range_warning_is_a_user_warning():

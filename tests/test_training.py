@@ -7,7 +7,8 @@ import pytest
 from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
-from skrbm._core.contrastive_divergence import count_slabs
+from skrbm._core import contrastive_divergence
+from skrbm._core.contrastive_divergence import count_shares
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import generator
 from skrbm._core.threads import Crew
@@ -84,11 +85,21 @@ CONFIGURATIONS = {
 }
 
 
+def cut_in(monkeypatch, n_shares):
+    """Cut mini-batches of any shape in so many shares, and 2 slabs if in several."""
+    for name, count in [("count_shares", n_shares), ("count_slabs", min(n_shares, 2))]:
+        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count: n)
+
+
 @pytest.mark.parametrize("changes", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 @pytest.mark.parametrize(("dtype", "atol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
-def test_epochs_are_those_of_the_plain_loop(changes, dtype, atol):
+@pytest.mark.parametrize("n_shares", [1, 3])
+def test_epochs_are_those_of_the_plain_loop(
+    changes, dtype, atol, n_shares, monkeypatch
+):
+    cut_in(monkeypatch, n_shares)
     X, how = rows(dtype=dtype), settings(**changes)
-    path = list(plain_training(X, start(X, dtype), how, 3))
+    path = list(plain_training(X, start(X, dtype), how, 3, n_shares))
     n_updates = len(path) // 3
     assert n_updates == -(-N_ROWS // how.batch_size)
     for epoch, after in enumerate(train(X, start(X, dtype), how)):
@@ -109,7 +120,11 @@ def test_a_short_batch_gets_the_right_gradient(n_rows):
 
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("changes", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_sparse_rows_train_the_model_of_dense_ones(changes, persistent):
+@pytest.mark.parametrize("n_shares", [1, 3])
+def test_sparse_rows_train_the_model_of_dense_ones(
+    changes, persistent, n_shares, monkeypatch
+):
+    cut_in(monkeypatch, n_shares)
     X = rows()
     how = settings(**changes, n_chains=7 if persistent else None)
     dense = train(X, start(X), how)[-1]
@@ -188,7 +203,7 @@ def test_chains_start_as_often_on_as_the_hidden_units():
     [
         {},
         {"momentum": 0.5, "n_chains": 5, "centered": True, "average": 0.1},
-        {"average": 2, "batch_size": 64},
+        {"average": 2, "batch_size": 300},
     ],
 )
 def test_past_states_are_not_written_to(changes):
@@ -236,19 +251,26 @@ def test_the_hidden_mean_follows_the_data():
     np.testing.assert_allclose(after.hidden_mean, expected, atol=1e-12)
 
 
-def test_slabs_draw_from_streams_of_their_own():
-    # Two slabs of the same data, under the same model: only their draws differ.
-    half = (np.random.default_rng(0).random((64, 256)) < 0.5).astype(np.float32)
-    X = np.hstack([half, half])
-    assert count_slabs(128, 512, 256) == 2
-    model = Parameters(np.zeros((512, 256)), np.zeros(512), np.zeros(256))
+@pytest.mark.parametrize("n_chains", [None, 192])
+def test_shares_draw_from_streams_of_their_own(n_chains):
+    # Two shares of the same rows, under the same model: only their draws differ.
+    half = (np.random.default_rng(0).random((96, 512)) < 0.5).astype(np.float32)
+    X = np.vstack([half, half])
+    assert count_shares(192, 512 * 400) == 2
+    model = Parameters(np.zeros((512, 400)), np.zeros(512), np.zeros(400))
     state = TrainingState(
-        model.astype(np.float32), X.mean(axis=0), 64, np.full(256, 0.5, np.float32), 7
+        model.astype(np.float32), X.mean(axis=0), 192, np.full(400, 0.5, np.float32), 7
     )
-    (after,) = train(X, state, settings(batch_size=64), 1)
-    # Means of 64 tosses each, of which one in ten is the same by chance.
-    first, second = np.split(after.parameters.b, 2)
-    assert 0.01 < np.mean(first == second) < 0.3
+    how = settings(batch_size=192, n_chains=n_chains, learning_rate=1.0, shuffle=False)
+    (after,) = train(X, state, how, 1)
+    # Twice the same tosses would make the number of those that are on even.
+    on = 192 * (X.mean(axis=0) - after.parameters.b)
+    np.testing.assert_allclose(on, np.round(on), atol=1e-3)
+    # Six standard errors of a share of 512: a false-alarm rate of 2e-9.
+    assert abs(np.mean(np.round(on) % 2) - 0.5) < 6 * 0.5 / np.sqrt(512)
+    if n_chains is not None:
+        same = np.mean(after.chains[:96] == after.chains[96:])
+        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 400)
 
 
 # -- schedules and penalties -----------------------------------------------------

@@ -50,7 +50,7 @@ def _root(seed):
 def test_the_update_of_the_worked_example():
     zero = Parameters(np.zeros((4, 3)), np.zeros(4), np.zeros(3))
     batch = MiniBatch(zero, mu=np.zeros(4), n=1, sample_statistics=True)
-    batch.slabs[0].S[...] = [v0, v1]
+    batch.S[...] = [v0, v1]
     batch.H[...] = [h0, h1]
     new = zeros_like(zero)
     batch.add_gradient(new, 0.1, lam=np.zeros(3), crew=Crew())
