@@ -89,8 +89,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Which average of the parameters to keep as the model: an exponential one
         with this weight of one mini-batch (float in (0, 1), corrected for its
         start [6]_), that of all updates of so many last epochs (int [5]_), or none.
-        The parameters are looked at every 64 rows or every mini-batch, whichever
-        is more.  "auto" is 0.002.
+        The parameters are looked at every 256 rows or every mini-batch,
+        whichever is more, and once an epoch at least.  "auto" is 0.002.
     weight_scale : float, default=0.01
         Standard deviation of the initial weights.
     visible_intercept_init : "logit" or float, default="logit"
@@ -371,7 +371,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _rows(self, X):
         check_is_fitted(self)
-        return check_rows(self, X, reset=False, binarize=self.binarize)
+        return check_rows(self, X, reset=False, binarize=self.binarize, ranged=False)
 
     def _map(self, function, model, X, out):
         dtype = model.W.dtype
@@ -393,7 +393,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         X, model = self._rows(X), self._model()
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        return self._map(lambda v: energy.hidden_probabilities(model, v), model, X, out)
+        return self._map(
+            lambda v, out: energy.hidden_probabilities(model, v, out), model, X, out
+        )
 
     def inverse_transform(self, H):
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.
@@ -418,7 +420,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         out = np.empty((H.shape[0], len(model.b)), _floating_type(H))
         with _fitting.crew(self.n_jobs) as crew:
             return map_rows(
-                lambda h: energy.visible_probabilities(model, h),
+                lambda h, out: energy.visible_probabilities(model, h, out),
                 H,
                 out,
                 model.W.dtype,
@@ -444,8 +446,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X, model = self._rows(X), self._model()
         out = np.empty(X.shape, _floating_type(X))
         return self._map(
-            lambda v: energy.visible_probabilities(
-                model, energy.hidden_probabilities(model, v)
+            lambda v, out: energy.visible_probabilities(
+                model, energy.hidden_probabilities(model, v), out
             ),
             model,
             X,
@@ -467,7 +469,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         X, model = self._rows(X), self._model()
         return self._map(
-            lambda v: energy.free_energy(model, v), model, X, np.empty(X.shape[0])
+            lambda v, _: energy.free_energy(model, v), model, X, np.empty(X.shape[0])
         )
 
     def score_samples(self, X):

@@ -109,10 +109,16 @@ seed = Rule(
 
 
 def check_rows(
-    estimator: Any, X: Any, *, reset: bool, binarize: float | None = None
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    binarize: float | None = None,
+    ranged: bool = True,
 ) -> Any:
     """Return X as a numeric array or CSR, in whatever type it comes.
 
+    ``ranged`` asks for a warning of values that binary units cannot stand for.
     Nothing is converted to floating point here, and X is never written to.
     """
     X = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype="numeric")
@@ -120,7 +126,8 @@ def check_rows(
         X = X.copy()
         X.sum_duplicates()
     if binarize is None:
-        _warn_outside_unit_interval(X)
+        if ranged:
+            _warn_outside_unit_interval(X)
     elif is_sparse(X) and binarize < 0:
         raise ValueError(
             f"binarize={binarize!r} would turn the zeros of a sparse matrix into ones. "

@@ -158,11 +158,10 @@ def transform() -> None:
     rbm = BinaryCDRBM(N_COMPONENTS, n_iter=0, random_state=0).fit(X)
     other = BernoulliRBM(N_COMPONENTS, n_iter=0, random_state=0).fit(X64)
     W = np.ascontiguousarray(rbm.components_.T)
-    H = np.empty((N_ROWS, N_COMPONENTS), np.float32)
     t = interleaved(
         {
             "ours": lambda: timed(lambda: rbm.transform(X)),
-            "product": lambda: timed(lambda: np.matmul(X, W, out=H)),
+            "product": lambda: timed(lambda: X @ W),
             "ours64": lambda: timed(lambda: rbm.transform(X64)),
             "peer64": lambda: timed(lambda: other.transform(X64)),
         }
@@ -245,7 +244,6 @@ def growth() -> None:
     small = X[: 10**4]
     t = interleaved({"1e4": ours(small, 100, 64), "1e6": ours(X, 100, 64)})
     report("seconds a row, 10^6 rows / 10^4 rows", t["1e6"] / 100, t["1e4"], "flat: 1")
-    previous = None
     for factor in (1, 2, 4):
         f, c = 392 * factor, 250 * factor
         X = binary(4000, f)
@@ -290,6 +288,24 @@ def options() -> None:
             )
 
 
+def history() -> None:
+    """Show what a whole fit takes beyond its epochs: the records among it."""
+    for shape, n_components in (((N_ROWS, N_FEATURES), N_COMPONENTS), ((1797, 64), 64)):
+        rbm = BinaryCDRBM(n_components, n_iter=10, random_state=0)
+        X = binary(*shape)
+        pairs = [
+            (timed(lambda rbm=rbm, X=X: rbm.fit(X)), rbm.history_["seconds"].sum())
+            for _ in range(REPETITIONS)
+        ]
+        whole, epochs = np.array(pairs).T
+        report(
+            f"fit of 10 epochs / its epochs, {shape[0]} x {shape[1]}",
+            whole,
+            epochs,
+            "at most 1.05",
+        )
+
+
 def search() -> None:
     """Compare a whole grid search over features for a classifier."""
     from sklearn.datasets import load_digits
@@ -332,6 +348,7 @@ PARTS = {
         wide_sparse,
         growth,
         options,
+        history,
         search,
     )
 }
@@ -343,10 +360,11 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part")
     names = parser.parse_args().parts or list(PARTS)
     print(
-        f"skrbm {skrbm.__version__}, numpy {np.__version__}, scipy {scipy.__version__}, "
-        f"scikit-learn {sklearn.__version__}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} processors; {N_ROWS} x {N_FEATURES}, {N_COMPONENTS} units "
-        f"unless said otherwise; {REPETITIONS} repetitions"
+        f"skrbm {skrbm.__version__}, numpy {np.__version__}, "
+        f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, "
+        f"Python {platform.python_version()}, {os.cpu_count()} processors; "
+        f"{N_ROWS} x {N_FEATURES}, {N_COMPONENTS} units unless said otherwise; "
+        f"{REPETITIONS} repetitions"
     )
     for name in names:
         PARTS[name]()

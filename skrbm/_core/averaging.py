@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections import deque
 
 from skrbm._core.operations import move_towards
@@ -10,7 +10,7 @@ from skrbm._core.parameters import Parameters
 
 # Rows between two snapshots, at least: with small mini-batches a snapshot after
 # every one would cost as much as the update itself.
-_ROWS_BETWEEN = 64
+_ROWS_BETWEEN = 256
 
 
 class Average:
@@ -22,49 +22,57 @@ class Average:
     integer averages all updates of the last so many epochs alike (Polyak &
     Juditsky 1992).
 
-    The parameters are looked at after every update of 64 rows or more, and
-    after every few smaller ones.
+    The parameters are looked at after every update of 256 rows or more, after
+    every few smaller ones, and at the end of an epoch that would go by unseen.
     """
 
     def __init__(self, weight: float | int) -> None:
         self.weight = weight
-        self.count = 0
         self.mean: Parameters | None = None
-        # For a window: count and mean of each of the last epochs.
-        self.epochs: deque[tuple[int, Parameters]] = deque(
+        self.total = 0.0  # weight of all that is in the mean
+        self.pending = 0  # updates since the mean last took the parameters in
+        # For a window: weight and mean of each of the last epochs.
+        self.epochs: deque[tuple[float, Parameters]] = deque(
             maxlen=weight if isinstance(weight, int) else 0
         )
+        self.seen = False  # in the present epoch
 
-    def add(self, parameters: Parameters, n_updates: int, batch_size: int) -> None:
-        """Take in the parameters after update number ``n_updates``."""
-        every = math.ceil(_ROWS_BETWEEN / batch_size)
-        if n_updates % every:
-            return
+    def add(self, parameters: Parameters, batch_size: int) -> None:
+        """Take in the parameters after an update, or let it pass."""
+        self.pending += 1
+        if self.pending * batch_size >= _ROWS_BETWEEN:
+            self._take(parameters)
+
+    def end_epoch(self, parameters: Parameters) -> None:
+        """Close the epoch, which ended with these parameters."""
+        if not self.seen:
+            self._take(parameters)
+        if isinstance(self.weight, int) and self.mean is not None:
+            self.epochs.append((self.total, self.mean))
+            self.total, self.mean = 0.0, None
+        self.seen = False
+
+    def _take(self, parameters: Parameters) -> None:
         if self.mean is None:
             self.mean = parameters.copy()
-        self.count += 1
         if isinstance(self.weight, int):
-            step = 1 / self.count
+            keep, new = 1.0, 1.0
         else:
-            keep = (1 - self.weight) ** every
-            step = (1 - keep) / (1 - keep**self.count)
+            keep = (1 - self.weight) ** self.pending
+            new = 1 - keep
+        self.total = keep * self.total + new
         for mean, part in zip(self.mean, parameters, strict=True):
-            move_towards(mean, part, step)
-
-    def end_epoch(self) -> None:
-        """Close the epoch of a window."""
-        if isinstance(self.weight, int) and self.mean is not None:
-            self.epochs.append((self.count, self.mean))
-            self.count, self.mean = 0, None
+            move_towards(mean, part, new / self.total)
+        self.pending, self.seen = 0, True
 
     def value(self) -> Parameters | None:
-        """Return the average, None before the first snapshot."""
+        """Return the average, None before the first epoch has ended."""
         if not isinstance(self.weight, int):
             return self.mean
         if not self.epochs:
             return None
-        counts, means = zip(*self.epochs, strict=True)
-        shares = [count / sum(counts) for count in counts]
+        totals, means = zip(*self.epochs, strict=True)
+        shares = [total / sum(totals) for total in totals]
         return Parameters(
             *(
                 sum(share * part for share, part in zip(shares, parts, strict=True))
@@ -74,7 +82,7 @@ class Average:
 
     def copy(self) -> Average:
         """Return an average that goes its own way; past epochs are never written to."""
-        other = Average(self.weight)
-        other.count, other.epochs = self.count, self.epochs.copy()
+        other = copy.copy(self)
+        other.epochs = self.epochs.copy()
         other.mean = self.mean and self.mean.copy()
         return other

@@ -30,19 +30,25 @@ def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
 
 
 def map_rows(
-    function: Callable[[Rows], Array],
+    function: Callable[[Rows, Array | None], Array],
     X: Rows,
     out: Array,
     dtype: DType,
     binarize: float | None,
     crew: Crew,
 ) -> Array:
-    """Write ``function(rows)`` for each block of rows of X into ``out``."""
+    """Write ``function(rows, ...)`` for each block of rows of X into ``out``.
+
+    The function is given the place to write to where that has its type, else None.
+    """
 
     def work(rows: slice) -> None:
+        place = out[rows] if out.dtype == dtype else None
         # Infinities from exp(-x) are the right limit, see sigmoid.
         with np.errstate(over="ignore"):
-            out[rows] = function(converted(X[rows], dtype, binarize))
+            result = function(converted(X[rows], dtype, binarize), place)
+        if result is not place:
+            out[rows] = result
 
     crew.map(work, list(blocks(X.shape[0])))
     return out

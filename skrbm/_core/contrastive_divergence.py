@@ -21,6 +21,7 @@ visible intercept b + W lambda is carried as b, for lambda moves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -37,63 +38,52 @@ from skrbm._core.sampling import N_WORDS, bernoulli, draw, sparse_rows
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, Rows
 
-MAX_SLABS = 16
+MAX_SHARES = 16
 # Products with a sparse matrix cost about ten times as much for each non-zero.
 _SPARSE = 0.1
 
 
-class _Slab:
-    """A range of visible units in both phases, dense and centred: v - mu."""
+class _Visible:
+    """The visible layer of some rows in both phases, dense and centred: v - mu."""
 
-    def __init__(self, model: Parameters, mu: Array, n: int, m: int) -> None:
+    def __init__(self, model: Parameters, mu: Array, S0: Array, Sk: Array) -> None:
         self.W, self.b, self.mu = model.W, model.b, mu
-        # S stacks both phases, (n + m, n_features).
-        self.S = np.empty((n + m, len(mu)), model.W.dtype)
-        self.SW = np.empty((n + m, model.W.shape[1]), model.W.dtype)
-        self.S0, self.Sk = self.S[:n], self.S[n:]
-        self.SW0, self.SWk = self.SW[:n], self.SW[n:]
+        self.S0, self.Sk = S0, Sk
 
-    def load(self, v0: Array) -> None:
-        """Take the positive rows."""
+    def load(self, v0: Array, out: Array) -> None:
+        """Take the positive rows, and put S0 W in ``out``."""
         np.subtract(v0, self.mu, out=self.S0)
-        times(self.S0, self.W, out=self.SW0)
+        times(self.S0, self.W, out=out)
 
-    def sample(self, h: Array, rng: np.random.Generator) -> None:
-        """Draw negative rows v ~ P(v | h) = sigmoid(b + Wh)."""
+    def sample(self, h: Array, rng: np.random.Generator, out: Array) -> None:
+        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
         x = times_transposed(h, self.W, out=self.Sk)
         np.subtract(draw(sigmoid(x, self.b, N_WORDS), rng), self.mu, out=self.Sk)
-        times(self.Sk, self.W, out=self.SWk)
-
-    def add_gradient(self, W: Array, b: Array, G: Array, r: Array, keep: float) -> None:
-        """Turn W into ``keep W + S'G`` and add S'r to b."""
-        add_product(W, self.S, G, keep)
-        b += r @ self.S
+        times(self.Sk, self.W, out=out)
 
 
-class _SparseSlab:
-    """All visible units, of which few are on: S is never formed, but v is kept.
+class _SparseVisible:
+    """The same where few units are on: S is never formed, but v is kept.
 
-    S W = v W - mu W and S'G = v'G - mu (1'G), so that the products follow the
-    non-zeros.  Samples that are not sparse enough, early in training, are dense.
+    S W = v W - mu W, so that the products follow the non-zeros.  Samples that are
+    not sparse enough, early in training, are dense.
     """
 
-    def __init__(self, model: Parameters, mu: Array, n: int, m: int) -> None:
+    def __init__(self, model: Parameters, mu: Array, m: int) -> None:
         self.W, self.b, self.mu = model.W, model.b, mu
-        n_features, n_components = model.W.shape
-        self.SW = np.empty((n + m, n_components), model.W.dtype)
-        self.SW0, self.SWk = self.SW[:n], self.SW[n:]
+        n_features = len(mu)
         # Visible units are drawn in blocks that stay in the second-level cache.
         self.on = np.empty((m, n_features), bool)
         self.blocks = cut(n_features, max(1, m * n_features >> 16))
 
-    def load(self, v0: Rows) -> None:
-        """Take the positive rows."""
+    def load(self, v0: Rows, out: Array) -> None:
+        """Take the positive rows, and put S0 W in ``out``."""
         self.v0 = v0
         self.mu_W = self.mu @ self.W
-        np.subtract(times(v0, self.W), self.mu_W, out=self.SW0)
+        np.subtract(times(v0, self.W), self.mu_W, out=out)
 
-    def sample(self, h: Array, rng: np.random.Generator) -> None:
-        """Draw negative rows v ~ P(v | h) = sigmoid(b + Wh)."""
+    def sample(self, h: Array, rng: np.random.Generator, out: Array) -> None:
+        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
         on = self.on
         for block in self.blocks:
             x = times_transposed(h, self.W[block])
@@ -101,32 +91,22 @@ class _SparseSlab:
         few = np.count_nonzero(on) <= _SPARSE * on.size
         dtype = self.W.dtype
         self.vk: Rows = sparse_rows(on, dtype) if few else on.astype(dtype)
-        np.subtract(times(self.vk, self.W), self.mu_W, out=self.SWk)
-
-    def add_gradient(self, W: Array, b: Array, G: Array, r: Array, keep: float) -> None:
-        """Turn W into ``keep W + S'G`` and add S'r to b."""
-        n = self.v0.shape[0]
-        add_product(W, self.v0, G[:n], keep)
-        add_product(W, self.vk, G[n:])
-        b += self.v0.T @ r[:n] + self.vk.T @ r[n:] - r.sum() * self.mu
-        if self.mu.any():
-            add_outer(W, self.mu, -G.sum(axis=0))
+        np.subtract(times(self.vk, self.W), self.mu_W, out=out)
 
 
-class _Part:
-    """A range of rows of the hidden layer in both phases."""
+class _Share:
+    """Some rows of a mini-batch: both layers in both phases."""
 
     def __init__(
         self,
-        slabs: Sequence[_Slab | _SparseSlab],
-        h: Array,
+        visible: _Visible | _SparseVisible,
         rows: slice,
-        chains: slice,
+        H0: Array,
+        Hk: Array,
+        h: Array,
     ) -> None:
-        # The first slab's part of SW becomes the sum of all, and then H.
-        self.H0, *self.more0 = (slab.SW0[rows] for slab in slabs)
-        self.Hk, *self.morek = (slab.SWk[chains] for slab in slabs)
-        self.h = h[chains]
+        self.visible, self.rows = visible, rows
+        self.H0, self.Hk, self.h = H0, Hk, h
 
 
 class MiniBatch:
@@ -137,9 +117,9 @@ class MiniBatch:
     which every negative phase moves on; without it there are as many negative
     rows as positive ones.  Model and chains are held by reference.
 
-    The visible units are cut in slabs and the rows of the hidden layer in as
-    many parts, by the shape of the data alone, and each index has random numbers
-    of its own: the number of threads never shows in the result.
+    The phases are cut in shares of rows, each with random numbers of its own, and
+    the gradient in slabs of visible units, both by the shape of the data alone:
+    the number of threads never shows in the result.
     """
 
     def __init__(
@@ -154,76 +134,76 @@ class MiniBatch:
         sample_statistics: bool = False,
         binarize: float | None = None,
     ) -> None:
-        n_features, n_components = model.W.shape
+        dtype, (n_features, n_components) = model.W.dtype, model.W.shape
         m = n if chains is None else len(chains)
-        self.c, self.n, self.sparse = model.c, n, sparse
+        self.model, self.mu, self.n, self.sparse = model, mu, n, sparse
         self.persistent = chains is not None
         self.n_gibbs_steps = n_gibbs_steps
         self.sample_statistics = sample_statistics
         self.binarize = binarize
-        count = 1 if sparse else count_slabs(n + m, n_features, n_components)
-        self.features = cut(n_features, count)
-        self.slabs = [
-            (_SparseSlab if sparse else _Slab)(
-                Parameters(model.W[s], model.b[s], model.c), mu[s], n, m
-            )
-            for s in self.features
-        ]
-        # H stacks h0 (n, n_components) and hk (m, n_components).
-        self.H = self.slabs[0].SW
-        h = np.empty((m, n_components), model.W.dtype) if chains is None else chains
-        self.parts = [
-            _Part(self.slabs, h, rows, chains)
-            for rows, chains in zip(cut(n, count), cut(m, count), strict=True)
-        ]
-        self.h = h
-        self.w = np.repeat(np.array([1 / n, -1 / m], model.W.dtype), [n, m])
-        self.indices = range(count)
+        # S stacks both phases, (n + m, n_features), and H too, (n + m, n_components).
+        self.S = np.empty((0 if sparse else n + m, n_features), dtype)
+        self.H = np.empty((n + m, n_components), dtype)
+        self.w = np.repeat(np.array([1 / n, -1 / m], dtype), [n, m])
+        self.ones = np.ones(n + m, dtype)
+        h = np.empty((m, n_components), dtype) if chains is None else chains
+        n_weights = n_features * n_components
+        count = min(count_shares(max(n, m), n_weights), n, m)
+        self.shares = []
+        for rows, negative in zip(cut(n, count), cut(m, count), strict=True):
+            below = slice(n + negative.start, n + negative.stop)
+            if sparse:
+                visible: _Visible | _SparseVisible
+                visible = _SparseVisible(model, mu, negative.stop - negative.start)
+            else:
+                visible = _Visible(model, mu, self.S[rows], self.S[below])
+            share = _Share(visible, rows, self.H[rows], self.H[below], h[negative])
+            self.shares.append(share)
+        self.slabs = cut(n_features, count_slabs(n + m, n_features, n_weights))
 
     def run_phases(
-        self, batch: Rows, streams: Sequence[np.random.Generator], crew: Crew
+        self,
+        X: Rows,
+        index: Array,
+        streams: Sequence[np.random.Generator],
+        crew: Crew,
     ) -> None:
-        """Fill the visible and the hidden layers of both phases from ``batch``.
+        """Fill both layers in both phases from the rows ``X[index]``.
 
         The hidden layers hold probabilities unless statistics are to be sampled.
         """
-        each, slabs, parts = self.indices, self.slabs, self.parts
-        crew.map(lambda i: self._load(i, batch), each)
-        crew.map(lambda i: self._infer_positive(parts[i], streams[i]), each)
+
+        def run(i: int) -> None:
+            share = self.shares[i]
+            batch = X[index[share.rows]]
+            if self.sparse or self.binarize is not None:
+                batch = converted(batch, self.H.dtype, self.binarize)
+            self._run_share(share, batch, streams[i])
+
+        crew.map(run, range(len(self.shares)))
+
+    def _run_share(self, share: _Share, v0: Rows, rng: np.random.Generator) -> None:
+        """Run both phases: h0, then k times v ~ P(v | h) and hk."""
+        visible, H0, Hk, h = share.visible, share.H0, share.Hk, share.h
+        c = self.model.c
+        visible.load(v0, out=H0)
+        if self.sample_statistics:
+            H0[...] = draw(sigmoid(H0, c, N_WORDS), rng)
+            if not self.persistent:
+                h[...] = H0
+        else:
+            sigmoid(H0, c)
+            if not self.persistent:
+                bernoulli(H0, rng, out=h)
         for step in range(self.n_gibbs_steps):
             if step > 0:
-                crew.map(lambda i: self._draw_hidden(parts[i], streams[i]), each)
-            crew.map(lambda i: slabs[i].sample(self.h, streams[i]), each)
-            crew.map(lambda i: self._infer(parts[i].Hk, parts[i].morek), each)
+                bernoulli(Hk, rng, out=h)
+            visible.sample(h, rng, out=Hk)
+            sigmoid(Hk, c)
         if self.persistent or self.sample_statistics:
-            crew.map(lambda i: self._draw_hidden(parts[i], streams[i]), each)
-
-    def _load(self, i: int, batch: Rows) -> None:
-        if not self.sparse and len(self.slabs) > 1:
-            batch = batch[:, self.features[i]]
-        if self.sparse or self.binarize is not None:
-            batch = converted(batch, self.c.dtype, self.binarize)
-        self.slabs[i].load(batch)
-
-    def _infer_positive(self, part: _Part, rng: np.random.Generator) -> None:
-        """Infer h0, and draw the h that a chain without persistence starts from."""
-        p = self._infer(part.H0, part.more0)
+            bernoulli(Hk, rng, out=h)
         if self.sample_statistics:
-            bernoulli(p, rng, out=p)
-        if not self.persistent:
-            part.h[...] = p if self.sample_statistics else bernoulli(p, rng)
-
-    def _draw_hidden(self, part: _Part, rng: np.random.Generator) -> None:
-        """Draw the h that the next Gibbs step starts from, out of hk."""
-        bernoulli(part.Hk, rng, out=part.h)
-        if self.sample_statistics:
-            part.Hk[...] = part.h
-
-    def _infer(self, a: Array, more: Sequence[Array]) -> Array:
-        """Return P(h=1 | v) = sigmoid(c + SW) from the slabs' shares of SW."""
-        for share in more:
-            a += share
-        return sigmoid(a, self.c)
+            Hk[...] = h
 
     def mean_activity(self) -> Array:
         """Return the mean of h0."""
@@ -247,28 +227,61 @@ class MiniBatch:
         """
         w = learning_rate * self.w
         # G = w * ([h0; hk] - lambda), in the place of the hidden layer.
-        G = np.subtract(self.H, lam, out=self.H)
+        G, n = self.H, self.n
+        G[:n] -= lam if pull is None else lam - pull
+        G[n:] -= lam
         G *= w[:, None]
-        if pull is not None:
-            G[: self.n] += learning_rate / self.n * pull
         r = w - G @ lam
         W, b, c = target
-        c += G.sum(axis=0)
-        crew.map(
-            lambda i: self.slabs[i].add_gradient(
-                W[self.features[i]], b[self.features[i]], G, r, keep
-            ),
-            self.indices,
-        )
+        c += self.ones @ G
+        if self.sparse:
+            self._add_sparse_gradient(W, b, G, r, keep)
+            return
+
+        def add(slab: slice) -> None:
+            S = self.S[:, slab]
+            add_product(W[slab], S, G, keep)
+            b[slab] += r @ S
+
+        crew.map(add, self.slabs)
+
+    def _add_sparse_gradient(
+        self, W: Array, b: Array, G: Array, r: Array, keep: float
+    ) -> None:
+        """Do the same from v: S'G = v'G - mu (1'G)."""
+        if keep != 1:
+            W *= keep
+        visibles = [cast("_SparseVisible", share.visible) for share in self.shares]
+        start = 0
+        for v in [x.v0 for x in visibles] + [x.vk for x in visibles]:
+            rows = slice(start, start + v.shape[0])
+            add_product(W, v, G[rows])
+            b += v.T @ r[rows]
+            start = rows.stop
+        b -= r.sum() * self.mu
+        if self.mu.any():
+            add_outer(W, self.mu, -(self.ones @ G))
 
 
-def count_slabs(n_rows: int, n_features: int, n_components: int) -> int:
-    """Return in how many slabs to cut the visible units: a power of two.
+# What it costs to hand work to another thread and wait for it, about a tenth of a
+# millisecond, in terms of a matrix product.
+_HANDOVER = 1 << 24
 
-    A slab narrower than 256 units slows its matrix products down by more than a
-    second thread makes up for, and a product of less than 2^22 terms is over
-    before a second thread has begun.
+
+def count_shares(n_rows: int, n_weights: int) -> int:
+    """Return in how many shares to cut the rows of a mini-batch.
+
+    Shares of fewer than 96 rows slow their products down by more than a second
+    thread makes up for.
     """
-    terms = n_rows * n_features * n_components
-    n_slabs = min(n_features >> 8, terms >> 22, MAX_SLABS)
-    return 1 << max(0, n_slabs.bit_length() - 1)
+    return _power_of_two(min(n_rows // 96, n_rows * n_weights // _HANDOVER))
+
+
+def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
+    """Return in how many slabs to cut the visible units for the gradient."""
+    return _power_of_two(min(n_features // 128, n_rows * n_weights // (2 * _HANDOVER)))
+
+
+def _power_of_two(largest: int) -> int:
+    """Return the largest power of two up to ``largest`` and `MAX_SHARES`."""
+    return 1 << max(0, min(largest, MAX_SHARES).bit_length() - 1)

@@ -72,10 +72,10 @@ class PseudoLikelihood:
         return x.reshape(len(x), -1, self.size)
 
     @np.errstate(over="ignore")  # of exp(-x), see sigmoid
-    def __call__(self, v: Rows) -> Array:
+    def __call__(self, v: Rows, out: Array | None = None) -> Array:
         """Return the pseudo-log-likelihood of each row, in nats."""
         W, b, c = self.parameters
-        scores = np.empty(v.shape[0])
+        scores = np.empty(v.shape[0]) if out is None else out
         block = np.zeros((_ROWS, len(b)), W.dtype)
         for start in range(0, len(scores), _ROWS):
             rows = v[start : start + _ROWS]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skrbm._core.averaging import Average
-from skrbm._core.contrastive_divergence import MAX_SLABS, MiniBatch
+from skrbm._core.contrastive_divergence import MAX_SHARES, MiniBatch
 from skrbm._core.operations import move_towards
 from skrbm._core.parameters import Parameters, shift, zeros_like
 from skrbm._core.sampling import bernoulli, generator
@@ -183,27 +183,26 @@ class _Loop:
         show whether the one before it was run in the same call.
         """
         state, settings, order = self.state, self.settings, self.rows
-        n_rows = self.X.shape[0] if order is None else len(order)
+        if order is None:
+            order = np.arange(self.X.shape[0])
         if settings.shuffle:
-            shuffle = generator(state.root, SHUFFLE, state.epoch)
-            order = shuffle.permutation(n_rows if order is None else order)
+            order = generator(state.root, SHUFFLE, state.epoch).permutation(order)
         streams = [
-            generator(state.root, PHASES, state.epoch, slab)
-            for slab in range(MAX_SLABS)
+            generator(state.root, PHASES, state.epoch, share)
+            for share in range(MAX_SHARES)
         ]
         n_updates, learning_rate = state.n_updates, 0.0
         state.shift(self.mu)
-        for start in range(0, n_rows, settings.batch_size):
-            rows = slice(start, min(start + settings.batch_size, n_rows))
-            batch = self.X[rows if order is None else order[rows]]
-            learning_rate = rate(start / n_rows)
-            self.update(batch, streams, learning_rate)
+        for start in range(0, len(order), settings.batch_size):
+            learning_rate = rate(start / len(order))
+            index = order[start : start + settings.batch_size]
+            self.update(index, streams, learning_rate)
             n_updates += 1
             if state.average is not None:
-                state.average.add(state.parameters, n_updates, settings.batch_size)
+                state.average.add(state.parameters, settings.batch_size)
         state.shift(-self.mu)
         if state.average is not None:
-            state.average.end_epoch()
+            state.average.end_epoch(state.parameters)
         self.state = replace(
             state,
             epoch=state.epoch + 1,
@@ -212,12 +211,15 @@ class _Loop:
         )
 
     def update(
-        self, batch: Rows, streams: Sequence[np.random.Generator], learning_rate: float
+        self,
+        index: Array,
+        streams: Sequence[np.random.Generator],
+        learning_rate: float,
     ) -> None:
-        """Follow the gradient of one mini-batch."""
+        """Follow the gradient of the mini-batch ``X[index]``."""
         state, settings = self.state, self.settings
-        mini_batch = self.mini_batch(batch.shape[0])
-        mini_batch.run_phases(batch, streams, self.crew)
+        mini_batch = self.mini_batch(len(index))
+        mini_batch.run_phases(self.X, index, streams, self.crew)
 
         move_towards(state.hidden_mean, mini_batch.mean_activity(), HIDDEN_MEAN_RATE)
         pull = None
