@@ -5,6 +5,8 @@ import pytest
 from enumeration import FALSE_ALARM, chi_square, indices, kernel, random_model, states
 from scipy import sparse, stats
 
+from skrbm._core import sampling
+from skrbm._core.operations import sigmoid
 from skrbm._core.sampling import (
     bernoulli,
     draw,
@@ -179,3 +181,19 @@ def test_chains_take_sparse_rows_and_leave_them_alone():
     end = gibbs_chain(model, rows, 2, generator(0))
     np.testing.assert_array_equal(end, gibbs_chain(model, V, 2, generator(0)))
     np.testing.assert_array_equal(rows.toarray(), states(4))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_draws_are_the_draws_of_the_whole(dtype):
+    # Most units rarely on, some around the threshold, some often on.
+    rng = np.random.default_rng(0)
+    x = rng.normal(-5, 3, (300, 1000)).astype(dtype)
+    x[:, :50] = np.log(sampling._LOW / sampling.N_WORDS) + rng.normal(
+        0, 1e-3, (300, 50)
+    )
+    few = sampling.draw_few(x.copy(), generator(0, 1))
+    scaled = sigmoid(x.copy(), 0.0, sampling.N_WORDS)
+    assert np.array_equal(few, sampling.draw(scaled, generator(0, 1)))
+    assert 0 < few.mean() < 0.1
+    # Negative control: other words give other draws.
+    assert not np.array_equal(few, sampling.draw_few(x, generator(0, 2)))

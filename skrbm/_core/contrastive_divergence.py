@@ -34,7 +34,7 @@ from skrbm._core.operations import (
     times_transposed,
 )
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import N_WORDS, bernoulli, draw, sparse_rows
+from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_few, sparse_rows
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, Rows
 
@@ -87,7 +87,8 @@ class _SparseVisible:
         on = self.on
         for block in self.blocks:
             x = times_transposed(h, self.W[block])
-            on[:, block] = draw(sigmoid(x, self.b[block], N_WORDS), rng)
+            x += self.b[block]
+            on[:, block] = draw_few(x, rng)
         few = np.count_nonzero(on) <= _SPARSE * on.size
         dtype = self.W.dtype
         self.vk: Rows = sparse_rows(on, dtype) if few else on.astype(dtype)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import sparse
 
 from skrbm._core.energy import hidden_probabilities, visible_probabilities
+from skrbm._core.operations import sigmoid
 from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, DType, Rows
 
 # Draws compare a probability with 16 random bits.
 N_WORDS = 1 << 16
+# Which draws `draw_few` settles at once: see there.  The logit is a little low, so
+# that rounding never decides.
+_LOW = 1024
+_LOW_LOGIT = math.log(_LOW / (N_WORDS - _LOW)) - 1e-3
 
 
 def generator(root: int, *key: int) -> np.random.Generator:
@@ -41,8 +48,28 @@ def draw(scaled: Array, rng: np.random.Generator) -> Array:
 
     Overwrites ``scaled``.
     """
-    words = rng.bit_generator.random_raw((scaled.size + 3) // 4).view(np.uint16)
-    return settle(scaled, words[: scaled.size].reshape(scaled.shape), rng)
+    return settle(scaled, random_words(scaled.shape, rng), rng)
+
+
+def draw_few(x: Array, rng: np.random.Generator) -> Array:
+    """Return what ``draw(sigmoid(x, 0, N_WORDS), rng)`` does, where few are True.
+
+    A word of at least `_LOW` and a probability of at most ``_LOW / N_WORDS`` settle
+    a draw without a look at the probability itself.
+    """
+    words = random_words(x.shape, rng)
+    open_ = np.flatnonzero((words < _LOW) | (x > _LOW_LOGIT))
+    on = np.zeros(x.size, bool)
+    scaled = sigmoid(x.reshape(-1)[open_], 0.0, N_WORDS)
+    on[open_] = settle(scaled, words.reshape(-1)[open_], rng)
+    return on.reshape(x.shape)
+
+
+def random_words(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return an array of random words of 16 bits."""
+    size = math.prod(shape)
+    words = rng.bit_generator.random_raw((size + 3) // 4).view(np.uint16)
+    return words[:size].reshape(shape)
 
 
 def settle(scaled: Array, words: Array, rng: np.random.Generator) -> Array:

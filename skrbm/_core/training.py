@@ -240,7 +240,8 @@ class _Loop:
             target, learning_rate, self.lam, self.crew, keep=keep, pull=pull
         )
         if state.velocity is not None:
-            W = state.parameters.W
-            W *= shrink
+            if shrink != 1:
+                W = state.parameters.W
+                W *= shrink
             for part, change in zip(state.parameters, state.velocity, strict=True):
                 part += change
