@@ -157,7 +157,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     Notes
     -----
-    Arithmetic is in single precision, sums in double where it matters.
+    Training is in single precision, with sums in double where it matters; so are
+    queries, but for models of up to 16,384 weights, which take double precision.
 
     The original algorithm, one row at a time on sampled states, is the setting
     ``batch_size=1, statistics="states", centered=False, shuffle=False,
@@ -486,8 +487,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Pseudo-log-likelihoods in nats; an upper bound of none, but close to
-            the log-likelihood where units depend on each other weakly.
+            Pseudo-log-likelihoods in nats.  They need no log Z, and equal the
+            log-likelihood where visible units are independent of each other.
         """
         X, model = self._rows(X), self._model()
         return self._map(PseudoLikelihood(model), model, X, np.empty(X.shape[0]))
