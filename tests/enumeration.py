@@ -166,3 +166,23 @@ def plain_training(X, state, settings, n_epochs, n_shares=1):
             c = c_centred - mu @ W
             W, b, c = W.astype(dtype), b.astype(dtype), c.astype(dtype)
             yield epoch, Parameters(W, b, c), rate
+
+
+def log_likelihood(rbm, X):
+    """Return the mean log-likelihood, log Z summed over all hidden states."""
+    W = rbm.components_.T.astype(np.float64)
+    b, c = rbm.intercept_visible_, rbm.intercept_hidden_
+    H = states(len(c))
+    log_z = logsumexp(H @ c + np.logaddexp(0, H @ W.T + b).sum(axis=1))
+    return (X @ b + np.logaddexp(0, X @ W + c).sum(axis=1)).mean() - log_z
+
+
+# Models of every shape, and how close a result has to be in each type.
+MODELS = {
+    "4x3": random_model(4, 3, seed=0),
+    "5x4": random_model(5, 4, seed=1),
+    "3x5": random_model(3, 5, seed=2),
+    "1x1": random_model(1, 1, seed=3),
+    "zero": Parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2)),
+}
+TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from enumeration import (
+    MODELS,
+    TOLERANCE,
     energies,
     hidden_given_visible,
     kernel,
@@ -15,16 +17,6 @@ from scipy import sparse
 from scipy.special import logsumexp
 
 from skrbm._core import energy
-from skrbm._core.parameters import Parameters
-
-MODELS = {
-    "4x3": random_model(4, 3, seed=0),
-    "5x4": random_model(5, 4, seed=1),
-    "3x5": random_model(3, 5, seed=2),
-    "1x1": random_model(1, 1, seed=3),
-    "zero": Parameters(np.zeros((3, 2)), np.zeros(3), np.zeros(2)),
-}
-TOLERANCE = {np.float64: 1e-10, np.float32: 1e-4}
 
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 dtypes = pytest.mark.parametrize("dtype", TOLERANCE)

@@ -2,20 +2,10 @@
 
 import numpy as np
 import pytest
-from enumeration import states
-from scipy.special import logsumexp
+from enumeration import log_likelihood, states
 from sklearn.datasets import load_digits
 
 from skrbm import BinaryCDRBM
-
-
-def log_likelihood(rbm, X):
-    """Return the mean log-likelihood, log Z summed over all hidden states."""
-    W = rbm.components_.T.astype(np.float64)
-    b, c = rbm.intercept_visible_, rbm.intercept_hidden_
-    H = states(len(c))
-    log_z = logsumexp(H @ c + np.logaddexp(0, H @ W.T + b).sum(axis=1))
-    return (X @ b + np.logaddexp(0, X @ W + c).sum(axis=1)).mean() - log_z
 
 
 def bars_and_stripes(n):

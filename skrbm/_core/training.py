@@ -67,7 +67,6 @@ class TrainingState:
     hidden_mean: Array  # lambda: (n_components,), a running mean
     root: int
     epoch: int = 0
-    n_updates: int = 0
     velocity: Parameters | None = None
     chains: Array | None = None  # (n_chains, n_components), states
     average: Average | None = None
@@ -191,24 +190,18 @@ class _Loop:
             generator(state.root, PHASES, state.epoch, share)
             for share in range(MAX_SHARES)
         ]
-        n_updates, learning_rate = state.n_updates, 0.0
+        learning_rate = 0.0
         state.shift(self.mu)
         for start in range(0, len(order), settings.batch_size):
             learning_rate = rate(start / len(order))
             index = order[start : start + settings.batch_size]
             self.update(index, streams, learning_rate)
-            n_updates += 1
             if state.average is not None:
                 state.average.add(state.parameters, settings.batch_size)
         state.shift(-self.mu)
         if state.average is not None:
             state.average.end_epoch(state.parameters)
-        self.state = replace(
-            state,
-            epoch=state.epoch + 1,
-            n_updates=n_updates,
-            learning_rate=learning_rate,
-        )
+        self.state = replace(state, epoch=state.epoch + 1, learning_rate=learning_rate)
 
     def update(
         self,
