@@ -62,10 +62,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_chains : int, default=50
         Number of persistent chains.
     statistics : {"auto", "probabilities", "states"}, default="auto"
-        What of the hidden layer enters the gradient.  Probabilities have less
-        variance; the noise of sampled states gets training off the plateau where
-        all hidden units are alike.  "auto" is "states" for fewer than 5000 rows
-        without persistent chains, else "probabilities".
+        What enters the gradient: the probabilities of the hidden units, or states
+        drawn from them; then rows with values between 0 and 1 are drawn too, anew
+        each time.  Probabilities have less variance; the noise of states gets
+        training off the plateau where all hidden units are alike.  "auto" is
+        "states" where the variances of the columns add up to less than 9.5 (few or
+        pale columns), else "probabilities".
     centered : bool, default=True
         Whether to subtract the mean of the visible units and a running mean of
         the hidden units in the gradient [3]_.  The family of models is the same.
@@ -310,7 +312,6 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         check_parameters(p)
         resume = resume and hasattr(self, "_state")
         X = check_rows(self, X, reset=not resume, binarize=self.binarize)
-        settings = training_settings(p, X.shape[0])
         if resume:
             root = self._state.root
         else:
@@ -322,6 +323,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             state = self._resumed_state(X, rows)
         else:
             state = _fitting.new_state(X, rows, root, p)
+        settings = training_settings(
+            p, X.shape[0], state.total_variance(), grey=state.is_grey()
+        )
         with _fitting.crew(self.n_jobs) as crew:
             if whole:
                 outcome = _fitting.run(X, rows, held_out, state, settings, p, crew)

@@ -13,7 +13,7 @@ from joblib import effective_n_jobs
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
-from skrbm._core.blocks import column_mean, converted, map_rows
+from skrbm._core.blocks import converted, map_rows, moments
 from skrbm._core.monitoring import Monitor
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
@@ -64,7 +64,7 @@ def new_state(
 ) -> TrainingState:
     """Return the state that training starts from."""
     n_rows = X.shape[0] if rows is None else len(rows)
-    mean = column_mean(X, p["binarize"], rows)
+    mean, square = moments(X, p["binarize"], rows)
     model = initial_parameters(
         # A mean outside [0, 1] has been warned of; its logit does not exist.
         np.clip(mean, 0, 1),
@@ -77,18 +77,25 @@ def new_state(
         dtype=DTYPE,
     )
     activity = expit(model.c)
-    return TrainingState(model, mean, n_rows, activity.astype(DTYPE), root)
+    return TrainingState(
+        model, mean, n_rows, activity.astype(DTYPE), root, visible_square=square
+    )
 
 
 def resumed_state(
     state: TrainingState, X: Rows, rows: Array | None, binarize: float | None
 ) -> TrainingState:
-    """Return the state with the rows of X taken into the visible mean."""
+    """Return the state with the rows of X taken into the means of the rows seen."""
     n_rows = X.shape[0] if rows is None else len(rows)
     total = state.n_rows_seen + n_rows
-    change = column_mean(X, binarize, rows) - state.visible_mean
-    mean = state.visible_mean + n_rows / total * change
-    return replace(state, visible_mean=mean, n_rows_seen=total)
+    mean, square = moments(X, binarize, rows)
+    part = n_rows / total
+    return replace(
+        state,
+        visible_mean=state.visible_mean + part * (mean - state.visible_mean),
+        visible_square=state.visible_square + part * (square - state.visible_square),
+        n_rows_seen=total,
+    )
 
 
 def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
@@ -189,7 +196,7 @@ def _monitor(
     return Monitor(
         state,
         _dense(watched, settings),
-        max(1, min(len(pool) // 800, 100)),
+        max(10, min(len(pool) // 800, 100)),
         None if valid is None else _dense(valid, settings),
     )
 

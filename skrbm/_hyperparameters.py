@@ -51,12 +51,23 @@ RULES: dict[str, Rule] = {
 
 # Below this many rows an epoch has too few updates for larger batches.
 FEW_ROWS = 5000
+# Where the variances of the visible units add up to less, the gradient is too weak to
+# get training off the plateau where all hidden units are alike; noise does.
+LITTLE_VARIANCE = 9.5
 
 
-def auto(*, persistent: bool, n_rows: int, n_components: int) -> dict[str, Any]:
+def auto(
+    *, persistent: bool, n_rows: int, total_variance: float, n_components: int
+) -> dict[str, Any]:
     """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
     few = n_rows < FEW_ROWS
-    rule = {"batch_size": 10 if few else 20, "average": 0.002}
+    rule = {
+        "batch_size": 10 if few else 20,
+        "average": 0.002,
+        "statistics": (
+            "states" if total_variance < LITTLE_VARIANCE else "probabilities"
+        ),
+    }
     if persistent:
         # Chains have to mix as fast as the model moves.
         rate = min(0.25, (2 if few else 1) / math.sqrt(n_components))
@@ -64,15 +75,12 @@ def auto(*, persistent: bool, n_rows: int, n_components: int) -> dict[str, Any]:
             "learning_rate": rate,
             "learning_rate_schedule": "linear",
             "sparsity_cost": 0.01,
-            "statistics": "probabilities",
         }
     return rule | {
         "learning_rate": 0.1,
         "learning_rate_schedule": "constant",
         # A few hidden units cannot afford to be sparse.
         "sparsity_cost": min(0.1, n_components / 2500),
-        # Noise gets a few updates off the plateau where all units are alike.
-        "statistics": "states" if few else "probabilities",
     }
 
 
@@ -82,12 +90,15 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         rule(name, parameters[name])
 
 
-def training_settings(parameters: Mapping[str, Any], n_rows: int) -> Settings:
+def training_settings(
+    parameters: Mapping[str, Any], n_rows: int, total_variance: float, *, grey: bool
+) -> Settings:
     """Return what training needs of the hyper-parameters, "auto" resolved."""
     persistent = bool(parameters["persistent"])
     rule = auto(
         persistent=persistent,
         n_rows=n_rows,
+        total_variance=total_variance,
         n_components=parameters["n_components"],
     )
     p = {
@@ -104,6 +115,7 @@ def training_settings(parameters: Mapping[str, Any], n_rows: int) -> Settings:
         n_gibbs_steps=int(p["n_gibbs_steps"]),
         n_chains=int(p["n_chains"]) if persistent else None,
         sample_statistics=p["statistics"] == "states",
+        sample_rows=p["statistics"] == "states" and grey,
         centered=bool(p["centered"]),
         momentum=float(p["momentum"]),
         weight_decay=float(p["weight_decay"]),

@@ -98,11 +98,11 @@ def expected_gradient(k):
     return statistics(data) - statistics(data @ np.linalg.matrix_power(step, k))
 
 
-def largest_z(expected, **how):
+def largest_z(expected, *, dtype=np.float64, rows=ROWS, make=np.asarray, **how):
     """Return the largest z-score of the mean gradient over 400 mini-batches."""
-    dtype = how.pop("dtype", np.float64)
-    batch = np.tile(ROWS, (50, 1)).astype(dtype)
-    mini_batch = mini_batch_of(MODEL.astype(dtype), len(batch), **how)
+    batch = make(np.tile(rows, (50, 1)).astype(dtype))
+    how["sparse"] = make is sparse.csr_array
+    mini_batch = mini_batch_of(MODEL.astype(dtype), batch.shape[0], **how)
     rngs = streams()
     draws = []
     for _ in range(400):
@@ -128,6 +128,44 @@ def test_the_mean_gradient_is_the_enumerated_one(k, sample_statistics, dtype):
         dtype=dtype,
     )
     assert z < Z
+
+
+GREY = np.array([[1, 0.2, 0.9, 0], [0, 0.7, 0.7, 1], [0.1, 0.1, 0, 0]])
+
+
+def grey_law():
+    """Return the law over all v of rows whose values are probabilities."""
+    V = states(4)
+    return np.mean([np.prod(np.where(V, p, 1 - p), axis=1) for p in GREY], axis=0)
+
+
+def grey_gradient(k):
+    step = hidden_given_visible(MODEL) @ visible_given_hidden(MODEL)
+    law = grey_law()
+    return statistics(law) - statistics(law @ np.linalg.matrix_power(step, k))
+
+
+@whole_and_cut
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("k", [1, 2])
+def test_drawn_rows_have_the_mean_gradient_of_their_draws(k, make):
+    how = {"n_gibbs_steps": k, "sample_statistics": True, "sample_rows": True}
+    z = largest_z(grey_gradient(k), rows=GREY, make=make, **how)
+    assert z < Z
+    # Negative control: the rows as they are.
+    how["sample_rows"] = False
+    assert largest_z(grey_gradient(k), rows=GREY, make=make, **how) > Z
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_drawing_rows_leaves_them_alone(make):
+    rows = make(GREY)
+    mini_batch = mini_batch_of(
+        MODEL, 3, sparse=make is sparse.csr_array, sample_rows=True
+    )
+    run(mini_batch, rows)
+    assert set(np.unique(visible(mini_batch))) == {0, 1}
+    np.testing.assert_array_equal(rows if make is np.asarray else rows.toarray(), GREY)
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -461,6 +461,52 @@ def test_a_chunk_is_a_mini_batch_of_its_own_size(X):
     assert_same_model(big.partial_fit(X[:7]), small.partial_fit(X[:7]))
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize(
+    ("n_features", "grey", "statistics"),
+    [
+        (37, False, "states"),  # 37 columns of variance 1/4: 9.25
+        (39, False, "probabilities"),  # 9.75
+        (110, True, "states"),  # 110 of variance 1/12: 9.17
+        (118, True, "probabilities"),  # 9.83
+    ],
+)
+def test_statistics_follow_the_variance_of_the_rows(
+    n_features, grey, statistics, persistent
+):
+    # Strata: every column has its variance, exactly but for its sampling in cells.
+    rng = np.random.default_rng(0)
+    cells = rng.permuted(np.tile(np.arange(200)[:, None], n_features), axis=0)
+    X = (cells + 0.5) / 200
+    X = X if grey else np.round(X)
+
+    def components(statistics):
+        rbm = BinaryCDRBM(
+            3, n_iter=1, persistent=persistent, statistics=statistics, random_state=0
+        )
+        return rbm.fit(X).components_
+
+    same = {
+        name: np.array_equal(components("auto"), components(name))
+        for name in ("states", "probabilities")
+    }
+    assert same == {name: name == statistics for name in same}
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("binarize", [None, 0.3])
+def test_moments_of_chunks_are_those_of_the_whole(binarize, make):
+    X = np.random.default_rng(0).random((1300, 5)) ** 3
+    rbm = BinaryCDRBM(2, n_iter=0, binarize=binarize, random_state=0).fit(make(X)[:7])
+    for chunk in (slice(7, 8), slice(8, 1300)):
+        rbm.partial_fit(make(X)[chunk])
+    V = X if binarize is None else binarize < X
+    np.testing.assert_allclose(rbm.visible_mean_, V.mean(axis=0), rtol=1e-6)
+    state = rbm._state
+    np.testing.assert_allclose(state.total_variance(), V.var(axis=0).sum(), rtol=1e-5)
+    assert state.is_grey() is (binarize is None)
+
+
 def test_partial_fit_after_fit_goes_on(X):
     rbm = make(n_iter=2).fit(X).partial_fit(X)
     assert_same_model(rbm, make(n_iter=3).fit(X))

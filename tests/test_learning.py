@@ -90,13 +90,14 @@ def test_training_raises_the_score(X):
     rbm = BinaryCDRBM(
         4,
         learning_rate=0.2,
-        n_iter=60,
+        n_iter=150,
         sparsity_cost=0.0,
         weight_scale=0.1,
         random_state=0,
     ).fit(X)
     scores = rbm.history_["pseudo_log_likelihood"]
-    assert scores[-5:].mean() > scores[:5].mean() + 0.5
+    # Eight seeds gained between 1.4 and 3.3 nats.
+    assert scores[-5:].mean() > scores[:5].mean() + 1.0
     errors = rbm.history_["reconstruction_error"]
     assert errors[-5:].mean() < errors[:5].mean()
 

@@ -150,11 +150,15 @@ AUTO = [name for name in RULES if "'auto'" in getattr(RULES[name], "allowed", ""
 @pytest.mark.parametrize("name", AUTO)
 def test_auto_stands_for_an_allowed_value(name, persistent, X):
     make(persistent=persistent, **{name: "auto"}).fit(X)
-    settings = training_settings(
-        make(persistent=persistent, **{name: "auto"}).get_params(), len(X)
-    )
+    parameters = make(persistent=persistent, **{name: "auto"}).get_params()
+    settings = training_settings(parameters, len(X), 20.0, grey=True)
     if name == "statistics":
-        assert settings.sample_statistics is not persistent
+        assert not settings.sample_statistics
+        assert not settings.sample_rows
+        for grey in (False, True):
+            settings = training_settings(parameters, len(X), 5.0, grey=grey)
+            assert settings.sample_statistics
+            assert settings.sample_rows is grey
         return
     field = {"learning_rate_schedule": "schedule"}.get(name, name)
     RULES[name](name, getattr(settings, field))

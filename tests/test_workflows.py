@@ -57,7 +57,8 @@ def test_features_in_front_of_a_classifier(digits):
 def test_cross_validation_with_and_without_labels(digits):
     X, y = digits
     scores = cross_val_score(make_pipeline(rbm(), classifier()), X, y, cv=3)
-    assert scores.min() > 0.9
+    # Means of six seeds lie between 0.935 and 0.958.
+    assert scores.mean() > 0.92
     nats = cross_val_score(rbm(), X, cv=3)
     assert np.isfinite(nats).all()
     assert (nats < 0).all()

@@ -54,13 +54,19 @@ def map_rows(
     return out
 
 
-def column_mean(X: Rows, binarize: float | None, rows: Array | None = None) -> Array:
-    """Return the mean of each column, over the rows named, in double precision."""
+def moments(
+    X: Rows, binarize: float | None, rows: Array | None = None
+) -> tuple[Array, float]:
+    """Return the mean of the rows named and the mean of their squared norms."""
     n_rows = X.shape[0] if rows is None else len(rows)
-    total = np.zeros(X.shape[1])
+    total, squares = np.zeros(X.shape[1]), 0.0
     for block in blocks(n_rows):
-        part = X[block if rows is None else rows[block]]
-        if binarize is not None:
-            part = converted(part, np.float32, binarize)
+        part = converted(
+            X[block if rows is None else rows[block]], np.float32, binarize
+        )
         total += np.asarray(part.sum(axis=0, dtype=np.float64)).ravel()
-    return total / n_rows
+        values = (part.data if is_sparse(part) else part).ravel()
+        # Absurdly large values, which have been warned of, come to infinity.
+        with np.errstate(over="ignore"):
+            squares += float(values @ values)
+    return total / n_rows, squares / n_rows

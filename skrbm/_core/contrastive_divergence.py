@@ -34,7 +34,7 @@ from skrbm._core.operations import (
     times_transposed,
 )
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_few, sparse_rows
+from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_few, drawn, sparse_rows
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, Rows
 
@@ -133,6 +133,7 @@ class MiniBatch:
         sparse: bool = False,
         n_gibbs_steps: int = 1,
         sample_statistics: bool = False,
+        sample_rows: bool = False,
         binarize: float | None = None,
     ) -> None:
         dtype, (n_features, n_components) = model.W.dtype, model.W.shape
@@ -140,7 +141,7 @@ class MiniBatch:
         self.model, self.mu, self.n, self.sparse = model, mu, n, sparse
         self.persistent = chains is not None
         self.n_gibbs_steps = n_gibbs_steps
-        self.sample_statistics = sample_statistics
+        self.sample_statistics, self.sample_rows = sample_statistics, sample_rows
         self.binarize = binarize
         # S stacks both phases, (n + m, n_features), and H too, (n + m, n_components).
         self.S = np.empty((0 if sparse else n + m, n_features), dtype)
@@ -177,8 +178,10 @@ class MiniBatch:
         def run(i: int) -> None:
             share = self.shares[i]
             batch = X[index[share.rows]]
-            if self.sparse or self.binarize is not None:
+            if self.sparse or self.sample_rows or self.binarize is not None:
                 batch = converted(batch, self.H.dtype, self.binarize)
+            if self.sample_rows:
+                batch = drawn(batch, streams[i])
             self._run_share(share, batch, streams[i])
 
         crew.map(run, range(len(self.shares)))

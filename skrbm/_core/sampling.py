@@ -10,10 +10,13 @@ from scipy import sparse
 from skrbm._core.energy import hidden_probabilities, visible_probabilities
 from skrbm._core.operations import sigmoid
 from skrbm._core.parameters import Parameters
-from skrbm._core.types import Array, DType, Rows
+from skrbm._core.types import Array, DType, Rows, is_sparse
 
 # Draws compare a probability with 16 random bits.
 N_WORDS = 1 << 16
+# Fewer draws than this take 53 random bits each: that wastes most of them, but costs
+# less than the calls that it takes to do with 16.
+_FEW_DRAWS = 2048
 # Which draws `draw_few` settles at once: see there.  The logit is a little low, so
 # that rounding never decides.
 _LOW = 1024
@@ -43,11 +46,22 @@ def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> A
     return out
 
 
+def drawn(rows: Rows, rng: np.random.Generator) -> Rows:
+    """Return rows whose values are drawn, each with itself as its probability."""
+    if not is_sparse(rows):
+        return bernoulli(rows, rng)
+    rows = rows.copy()
+    rows.data = bernoulli(rows.data, rng)
+    return rows
+
+
 def draw(scaled: Array, rng: np.random.Generator) -> Array:
     """Return booleans that are True with probability ``scaled / N_WORDS``.
 
     Overwrites ``scaled``.
     """
+    if scaled.size < _FEW_DRAWS:
+        return np.less(rng.random(scaled.shape) * N_WORDS, scaled)
     return settle(scaled, random_words(scaled.shape, rng), rng)
 
 
@@ -57,6 +71,8 @@ def draw_few(x: Array, rng: np.random.Generator) -> Array:
     A word of at least `_LOW` and a probability of at most ``_LOW / N_WORDS`` settle
     a draw without a look at the probability itself.
     """
+    if x.size < _FEW_DRAWS:
+        return draw(sigmoid(x, 0.0, N_WORDS), rng)
     words = random_words(x.shape, rng)
     open_ = np.flatnonzero((words < _LOW) | (x > _LOW_LOGIT))
     on = np.zeros(x.size, bool)

@@ -43,6 +43,7 @@ class Settings:
     n_gibbs_steps: int = 1
     n_chains: int | None = None  # persistent chains; None for contrastive divergence
     sample_statistics: bool = False
+    sample_rows: bool = False  # take values of the data as probabilities of being on
     centered: bool = True
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -71,6 +72,15 @@ class TrainingState:
     chains: Array | None = None  # (n_chains, n_components), states
     average: Average | None = None
     learning_rate: float = 0.0  # of the last update
+    visible_square: float = 0.0  # the mean of |v|^2 over the rows seen
+
+    def total_variance(self) -> float:
+        """Return the sum of the variances of the visible units."""
+        return self.visible_square - float(self.visible_mean @ self.visible_mean)
+
+    def is_grey(self) -> bool:
+        """Say whether rows seen had values between 0 and 1."""
+        return self.visible_square < (1 - 1e-6) * float(self.visible_mean.sum())
 
     def model(self) -> Parameters:
         """Return the parameters to use: the averaged ones where there are any."""
@@ -169,6 +179,7 @@ class _Loop:
                 sparse=is_sparse(self.X),
                 n_gibbs_steps=self.settings.n_gibbs_steps,
                 sample_statistics=self.settings.sample_statistics,
+                sample_rows=self.settings.sample_rows,
                 binarize=self.settings.binarize,
             )
         return self.mini_batches[n]
