@@ -66,8 +66,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         drawn from them; then rows with values between 0 and 1 are drawn too, anew
         each time.  Probabilities have less variance; the noise of states gets
         training off the plateau where all hidden units are alike.  "auto" is
-        "states" where the variances of the columns add up to less than 9.5 (few or
-        pale columns), else "probabilities".
+        "states" where the data are a weak signal, that is where the variances of
+        the columns add up to less than 9.5 (grey ones count less: times their share
+        of what 0 and 1 of the same mean would have), else "probabilities".
     centered : bool, default=True
         Whether to subtract the mean of the visible units and a running mean of
         the hidden units in the gradient [3]_.  The family of models is the same.
@@ -82,7 +83,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Strength of that penalty, the cross-entropy between the target and the
         running mean activity (section 11 of [4]_).  It acts on the input of the
         hidden units, that is on their intercepts and weights.  0 turns it off;
-        "auto" is 0.1, less for fewer than 250 units (``n_components / 2500``), and
+        "auto" is 0.3, less for fewer than 480 units (``n_components / 1600``), and
         0.01 with persistent chains.
     learning_rate_schedule : {"auto", "constant", "linear", "cosine"}, default="auto"
         How the learning rate falls, to 0 at the end of ``n_iter`` epochs.  "auto"
@@ -323,9 +324,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             state = self._resumed_state(X, rows)
         else:
             state = _fitting.new_state(X, rows, root, p)
-        settings = training_settings(
-            p, X.shape[0], state.total_variance(), grey=state.is_grey()
-        )
+        signal, grey = state.signal()
+        settings = training_settings(p, X.shape[0], signal, grey=grey)
         with _fitting.crew(self.n_jobs) as crew:
             if whole:
                 outcome = _fitting.run(X, rows, held_out, state, settings, p, crew)

@@ -51,22 +51,20 @@ RULES: dict[str, Rule] = {
 
 # Below this many rows an epoch has too few updates for larger batches.
 FEW_ROWS = 5000
-# Where the variances of the visible units add up to less, the gradient is too weak to
-# get training off the plateau where all hidden units are alike; noise does.
-LITTLE_VARIANCE = 9.5
+# Where the data are a weaker signal than this (`TrainingState.signal`), the gradient
+# alone leaves training on the plateau where all hidden units are alike; noise does not.
+WEAK_SIGNAL = 9.5
 
 
 def auto(
-    *, persistent: bool, n_rows: int, total_variance: float, n_components: int
+    *, persistent: bool, n_rows: int, signal: float, n_components: int
 ) -> dict[str, Any]:
     """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
     few = n_rows < FEW_ROWS
     rule = {
         "batch_size": 10 if few else 20,
         "average": 0.002,
-        "statistics": (
-            "states" if total_variance < LITTLE_VARIANCE else "probabilities"
-        ),
+        "statistics": "states" if signal < WEAK_SIGNAL else "probabilities",
     }
     if persistent:
         # Chains have to mix as fast as the model moves.
@@ -80,7 +78,7 @@ def auto(
         "learning_rate": 0.1,
         "learning_rate_schedule": "constant",
         # A few hidden units cannot afford to be sparse.
-        "sparsity_cost": min(0.1, n_components / 2500),
+        "sparsity_cost": min(0.3, n_components / 1600),
     }
 
 
@@ -91,14 +89,14 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
 
 def training_settings(
-    parameters: Mapping[str, Any], n_rows: int, total_variance: float, *, grey: bool
+    parameters: Mapping[str, Any], n_rows: int, signal: float, *, grey: bool
 ) -> Settings:
     """Return what training needs of the hyper-parameters, "auto" resolved."""
     persistent = bool(parameters["persistent"])
     rule = auto(
         persistent=persistent,
         n_rows=n_rows,
-        total_variance=total_variance,
+        signal=signal,
         n_components=parameters["n_components"],
     )
     p = {

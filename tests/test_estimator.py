@@ -467,14 +467,14 @@ def test_a_chunk_is_a_mini_batch_of_its_own_size(X):
     [
         (37, False, "states"),  # 37 columns of variance 1/4: 9.25
         (39, False, "probabilities"),  # 9.75
-        (110, True, "states"),  # 110 of variance 1/12: 9.17
-        (118, True, "probabilities"),  # 9.83
+        (335, True, "states"),  # 335 of variance 1/12, a third of 1/4: 9.31
+        (350, True, "probabilities"),  # 9.72
     ],
 )
 def test_statistics_follow_the_variance_of_the_rows(
     n_features, grey, statistics, persistent
 ):
-    # Strata: every column has its variance, exactly but for its sampling in cells.
+    # Each column holds the same values, in an order of its own.
     rng = np.random.default_rng(0)
     cells = rng.permuted(np.tile(np.arange(200)[:, None], n_features), axis=0)
     X = (cells + 0.5) / 200
@@ -502,9 +502,11 @@ def test_moments_of_chunks_are_those_of_the_whole(binarize, make):
         rbm.partial_fit(make(X)[chunk])
     V = X if binarize is None else binarize < X
     np.testing.assert_allclose(rbm.visible_mean_, V.mean(axis=0), rtol=1e-6)
-    state = rbm._state
-    np.testing.assert_allclose(state.total_variance(), V.var(axis=0).sum(), rtol=1e-5)
-    assert state.is_grey() is (binarize is None)
+    mean, variance = V.mean(axis=0), V.var(axis=0).sum()
+    signal, grey = rbm._state.signal()
+    expected = variance**2 / (mean * (1 - mean)).sum()
+    np.testing.assert_allclose(signal, expected, rtol=1e-5)
+    assert grey is (binarize is None)
 
 
 def test_partial_fit_after_fit_goes_on(X):

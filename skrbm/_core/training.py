@@ -74,13 +74,17 @@ class TrainingState:
     learning_rate: float = 0.0  # of the last update
     visible_square: float = 0.0  # the mean of |v|^2 over the rows seen
 
-    def total_variance(self) -> float:
-        """Return the sum of the variances of the visible units."""
-        return self.visible_square - float(self.visible_mean @ self.visible_mean)
+    def signal(self) -> tuple[float, bool]:
+        """Return how strong the data are as a signal, and whether they are grey.
 
-    def is_grey(self) -> bool:
-        """Say whether rows seen had values between 0 and 1."""
-        return self.visible_square < (1 - 1e-6) * float(self.visible_mean.sum())
+        That is the variance of the visible units, added up, times its share of what
+        binary units of the same means have: 1, or less where values between 0 and 1
+        make the rows grey.
+        """
+        mean, square = self.visible_mean, float(self.visible_mean @ self.visible_mean)
+        variance, binary = self.visible_square - square, float(mean.sum()) - square
+        share = variance / binary if binary > 0 else 1.0
+        return variance * share, share < 1 - 1e-6
 
     def model(self) -> Parameters:
         """Return the parameters to use: the averaged ones where there are any."""
