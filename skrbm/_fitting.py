@@ -27,7 +27,7 @@ from skrbm._core.training import (
     TrainingState,
     epochs,
 )
-from skrbm._core.types import Array, Rows, dense
+from skrbm._core.types import Array, Rows, dense, is_sparse
 from skrbm.exceptions import DivergenceError
 
 DTYPE = np.float32
@@ -196,9 +196,17 @@ def _monitor(
     return Monitor(
         state,
         _dense(watched, settings),
-        max(10, min(len(pool) // 800, 100)),
+        _n_scored(X, len(pool), state.parameters.W.size),
         None if valid is None else _dense(valid, settings),
     )
+
+
+def _n_scored(X: Rows, n_rows: int, n_weights: int) -> int:
+    """Return how many rows to score after each epoch, at a small part of its cost."""
+    # Training goes on less to a sparse row, scoring does not.
+    share = n_rows // (4000 if is_sparse(X) else 800)
+    least = 10 if n_weights < 1 << 19 else 1
+    return min(max(share, least), 100)
 
 
 def _dense(rows: Rows, settings: Settings) -> Array:

@@ -5,7 +5,10 @@ import itertools
 import numpy as np
 import pytest
 from enumeration import (
+    FALSE_ALARM,
+    chi_square,
     hidden_given_visible,
+    indices,
     log_visible,
     random_model,
     sigmoid,
@@ -21,7 +24,7 @@ from skrbm._core.contrastive_divergence import (
     count_shares,
     count_slabs,
 )
-from skrbm._core.parameters import Parameters, shift
+from skrbm._core.parameters import Apart, Parameters, shift
 from skrbm._core.sampling import bernoulli, generator
 from skrbm._core.threads import Crew
 
@@ -46,11 +49,13 @@ def _cuts(request, monkeypatch):
 whole_and_cut = pytest.mark.usefixtures("_cuts")
 
 
-def mini_batch_of(model, n, chains=None, mu=None, **how):
+def mini_batch_of(model, n, chains=None, mu=None, *, sparse=False, **how):
     """Return a mini-batch of a model given in the ordinary form."""
     model = model.copy()
     mu = np.zeros_like(model.b) if mu is None else mu.astype(model.b.dtype)
     shift(model, mu)
+    if sparse:
+        model = Apart.take(model, mu)
     return MiniBatch(model, mu, n, chains, **how)
 
 
@@ -61,12 +66,17 @@ def run(mini_batch, rows, rngs=None, crew=CREW):
 
 def gradient(mini_batch, mu=None, lam=None, crew=CREW, **how):
     """Return, in the ordinary form, what a mini-batch would add to zero."""
-    W = mini_batch.model.W
-    target = Parameters(np.zeros_like(W), np.zeros_like(W[:, 0]), np.zeros_like(W[0]))
-    lam = np.zeros_like(target.c) if lam is None else lam.astype(W.dtype)
+    c, n_features = mini_batch.model.c, len(mini_batch.mu)
+    zeros = [np.zeros(shape, c.dtype) for shape in ((n_features, len(c)), n_features)]
+    target = Parameters(*zeros, np.zeros_like(c))
+    lam = np.zeros_like(c) if lam is None else lam.astype(c.dtype)
+    mu = np.zeros(n_features, c.dtype) if mu is None else mu.astype(c.dtype)
+    if mini_batch.sparse:
+        target = Apart.take(target, mu, change=True)
     mini_batch.add_gradient(target, 1.0, lam, crew, **how)
-    if mu is not None:
-        shift(target, -mu.astype(W.dtype))
+    if mini_batch.sparse:
+        target = target.restore(mu)
+    shift(target, -mu)
     return target
 
 
@@ -128,6 +138,29 @@ def test_the_mean_gradient_is_the_enumerated_one(k, sample_statistics, dtype):
         dtype=dtype,
     )
     assert z < Z
+
+
+@pytest.mark.parametrize("width", [4, 2])
+def test_rare_units_of_sparse_rows_are_drawn_as_others(width, monkeypatch):
+    # 40,000 rows take the draws of rare units, in blocks as wide as told.
+    n = 40_000
+    model = Parameters(MODEL.W, MODEL.b - 5, MODEL.c)
+    monkeypatch.setattr(
+        contrastive_divergence,
+        "cut",
+        lambda length, _: (
+            [slice(i, i + width) for i in range(0, length, width)]
+            if length == 4
+            else [slice(0, length)]
+        ),
+    )
+    mini_batch = mini_batch_of(model, n, sparse=True)
+    run(mini_batch, sparse.csr_array(np.tile(ROWS, (n // 3 + 1, 1))[:n].astype(float)))
+    step = hidden_given_visible(model) @ visible_given_hidden(model)
+    observed = np.bincount(indices(visible(mini_batch)[n:]), minlength=16)
+    law = empirical(np.tile(ROWS, (n // 3 + 1, 1))[:n]) @ step
+    # False-alarm rate 1e-6.
+    assert chi_square(observed, law) > FALSE_ALARM
 
 
 GREY = np.array([[1, 0.2, 0.9, 0], [0, 0.7, 0.7, 1], [0.1, 0.1, 0, 0]])

@@ -10,10 +10,12 @@ from skrbm._core.operations import sigmoid
 from skrbm._core.sampling import (
     bernoulli,
     draw,
+    draw_rare,
     generator,
     gibbs_chain,
     settle,
     sparse_rows,
+    successes,
 )
 
 
@@ -143,13 +145,15 @@ def test_draws_of_scaled_probabilities_are_the_same():
     np.testing.assert_array_equal(on, bernoulli(p, generator(0)))
 
 
-@pytest.mark.parametrize("rate", [0, 0.02, 0.5, 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_sparse_rows_are_the_dense_ones(rate, dtype):
-    on = np.random.default_rng(0).random((30, 41)) < rate
-    rows = sparse_rows(on, dtype)
+def test_sparse_rows_are_made_of_places(dtype):
+    on = np.random.default_rng(0).random((30, 41)) < 0.2
+    row, column = on.nonzero()
+    left = column < 20
+    rows = sparse_rows(
+        [(row[half], column[half]) for half in (left, ~left)], on.shape, dtype
+    )
     assert rows.dtype == dtype
-    assert rows.has_canonical_format
     np.testing.assert_array_equal(rows.toarray(), on)
 
 
@@ -183,17 +187,82 @@ def test_chains_take_sparse_rows_and_leave_them_alone():
     np.testing.assert_array_equal(rows.toarray(), states(4))
 
 
+# -- rare units ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_trials", [0, 1, 2, 100, 10_000])
+@pytest.mark.parametrize("p", [1 / 128, 0.5, 1.0])
+def test_successes_are_among_the_trials_in_order(p, n_trials):
+    places = successes(n_trials, p, generator(0))
+    assert (np.diff(places) > 0).all()
+    assert ((places >= 0) & (places < n_trials)).all()
+    if p == 1:
+        assert len(places) == n_trials
+
+
+def success_p_values(p, draw):
+    """Return p-values: of each place's frequency, and of the number of successes."""
+    n_trials, n = 50, 40_000
+    rng = generator(4)
+    found = [draw(n_trials, p, rng) for _ in range(n)]
+    counts = np.bincount(np.concatenate(found), minlength=n_trials)
+    statistic = ((counts - n * p) ** 2 / (n * p * (1 - p))).sum()
+    law = stats.binom.pmf(np.arange(n_trials + 1), n_trials, p)
+    numbers = np.bincount([len(places) for places in found], minlength=n_trials + 1)
+    return stats.chi2.sf(statistic, n_trials), chi_square(numbers, law)
+
+
+@pytest.mark.parametrize("p", [1 / 128, 0.3])
+def test_each_trial_succeeds_on_its_own(p):
+    # False-alarm rate 2e-6 each.
+    assert min(success_p_values(p, successes)) > FALSE_ALARM
+
+
+def test_trials_that_miss_the_first_are_found_out():
+    # Negative control.
+    def late(n_trials, p, rng):
+        places = successes(n_trials, p, rng) + 1
+        return places[places < n_trials]
+
+    assert min(success_p_values(0.3, late)) < FALSE_ALARM
+
+
+def rare_p_value(draw):
+    """Return the p-value of how often units of many probabilities are on."""
+    # Across the probability where the way of drawing changes, and just around it.
+    rare = sampling._RARE
+    p = np.concatenate([np.geomspace(1e-4, 0.5, 40), rare * np.linspace(0.98, 1.02, 9)])
+    n = 60_000
+    x = np.tile(np.log(p / (1 - p)), (n, 1)).astype(np.float32)
+    ones = np.bincount(draw(x, generator(5)) % len(p), minlength=len(p))
+    statistic = ((ones - n * p) ** 2 / (n * p * (1 - p))).sum()
+    return stats.chi2.sf(statistic, len(p))
+
+
+def test_rare_units_are_on_with_their_probability():
+    # False-alarm rate 1e-6.
+    assert rare_p_value(draw_rare) > FALSE_ALARM
+
+
+@pytest.mark.parametrize("factor", [0.97, 1.03])
+def test_rare_units_of_other_probabilities_are_found_out(factor):
+    # Negative control.
+    def wrong(x, rng):
+        return draw_rare(x + np.float32(np.log(factor)), rng)
+
+    assert rare_p_value(wrong) < FALSE_ALARM
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_few_draws_are_the_draws_of_the_whole(dtype):
-    # Most units rarely on, some around the threshold, some often on.
-    rng = np.random.default_rng(0)
-    x = rng.normal(-5, 3, (300, 1000)).astype(dtype)
-    x[:, :50] = np.log(sampling._LOW / sampling.N_WORDS) + rng.normal(
-        0, 1e-3, (300, 50)
-    )
-    few = sampling.draw_few(x.copy(), generator(0, 1))
-    scaled = sigmoid(x.copy(), 0.0, sampling.N_WORDS)
-    assert np.array_equal(few, sampling.draw(scaled, generator(0, 1)))
-    assert 0 < few.mean() < 0.1
-    # Negative control: other words give other draws.
-    assert not np.array_equal(few, sampling.draw_few(x, generator(0, 2)))
+def test_a_unit_is_named_once(dtype):
+    x = np.random.default_rng(0).normal(-4, 2, (100, 50)).astype(dtype)
+    before = x.copy()
+    on = draw_rare(x, generator(0))
+    assert len(np.unique(on)) == len(on)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_a_few_rare_units_are_drawn_like_others():
+    x = np.random.default_rng(0).normal(-2, 2, (10, 20)).astype(np.float32)
+    on = draw(sigmoid(x.copy(), 0.0, sampling.N_WORDS), generator(0))
+    np.testing.assert_array_equal(draw_rare(x.copy(), generator(0)), np.flatnonzero(on))

@@ -20,6 +20,7 @@ visible intercept b + W lambda is carried as b, for lambda moves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -27,16 +28,16 @@ import numpy as np
 
 from skrbm._core.blocks import converted
 from skrbm._core.operations import (
-    add_outer,
     add_product,
+    add_sparse_product,
     sigmoid,
     times,
     times_transposed,
 )
-from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_few, drawn, sparse_rows
+from skrbm._core.parameters import Apart, Parameters
+from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_rare, drawn, sparse_rows
 from skrbm._core.threads import Crew, cut
-from skrbm._core.types import Array, Rows
+from skrbm._core.types import Array, Rows, dense
 
 MAX_SHARES = 16
 # Products with a sparse matrix cost about ten times as much for each non-zero.
@@ -65,34 +66,44 @@ class _Visible:
 class _SparseVisible:
     """The same where few units are on: S is never formed, but v is kept.
 
-    S W = v W - mu W, so that the products follow the non-zeros.  Samples that are
-    not sparse enough, early in training, are dense.
+    The products follow the non-zeros; `Apart` says how.  Samples that are not sparse
+    enough, early in training, are dense.
     """
 
-    def __init__(self, model: Parameters, mu: Array, m: int) -> None:
-        self.W, self.b, self.mu = model.W, model.b, mu
-        n_features = len(mu)
+    def __init__(self, model: Apart, mu: Array, m: int) -> None:
+        joint = model.joint
+        self.joint, self.mu_mu = joint[:-2], mu @ mu
+        (self.a, self.mu_M), self.beta = joint[-2:, :-2], joint[-2, -2:-1]
+        self.h = np.ones((m, joint.shape[1]), joint.dtype)  # [h, 1, h a + beta]
+        self.shape = m, len(mu)
         # Visible units are drawn in blocks that stay in the second-level cache.
-        self.on = np.empty((m, n_features), bool)
-        self.blocks = cut(n_features, max(1, m * n_features >> 16))
+        self.blocks = cut(len(mu), max(1, m * len(mu) >> 16))
 
     def load(self, v0: Rows, out: Array) -> None:
         """Take the positive rows, and put S0 W in ``out``."""
-        self.v0 = v0
-        self.mu_W = self.mu @ self.W
-        np.subtract(times(v0, self.W), self.mu_W, out=out)
+        self.v0, self.v0_mu = v0, self._times(v0, out)
 
     def sample(self, h: Array, rng: np.random.Generator, out: Array) -> None:
         """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
-        on = self.on
+        self.h[:, :-2] = h
+        self.h[:, -1] = h @ self.a + self.beta
+        places = []
         for block in self.blocks:
-            x = times_transposed(h, self.W[block])
-            x += self.b[block]
-            on[:, block] = draw_few(x, rng)
-        few = np.count_nonzero(on) <= _SPARSE * on.size
-        dtype = self.W.dtype
-        self.vk: Rows = sparse_rows(on, dtype) if few else on.astype(dtype)
-        np.subtract(times(self.vk, self.W), self.mu_W, out=out)
+            x = times_transposed(self.h, self.joint[block])
+            row, column = np.divmod(draw_rare(x, rng), x.shape[1])
+            places.append((row, column + block.start))
+        vk = sparse_rows(places, self.shape, out.dtype)
+        self.vk = dense(vk) if vk.nnz > _SPARSE * math.prod(self.shape) else vk
+        self.vk_mu = self._times(self.vk, out)
+
+    def _times(self, v: Rows, out: Array) -> Array:
+        """Put SW in ``out`` and return v mu."""
+        x = times(v, self.joint)
+        v_mu = x[:, -1]
+        np.outer(v_mu - self.mu_mu, self.a, out=out)
+        out -= self.mu_M
+        out += x[:, :-2]
+        return v_mu
 
 
 class _Share:
@@ -113,7 +124,8 @@ class _Share:
 class MiniBatch:
     """Both layers in both phases of a mini-batch, and the model they belong to.
 
-    ``model`` holds W, b and the c at mu; ``n`` is the number of positive rows.
+    ``model`` holds W, b and the c at mu, as `Apart` for sparse rows; ``n`` is the
+    number of positive rows.
     ``chains`` (m, n_components) holds the hidden states of persistent chains,
     which every negative phase moves on; without it there are as many negative
     rows as positive ones.  Model and chains are held by reference.
@@ -125,26 +137,26 @@ class MiniBatch:
 
     def __init__(
         self,
-        model: Parameters,
+        model: Parameters | Apart,
         mu: Array,
         n: int,
         chains: Array | None = None,
         *,
-        sparse: bool = False,
         n_gibbs_steps: int = 1,
         sample_statistics: bool = False,
         sample_rows: bool = False,
         binarize: float | None = None,
     ) -> None:
-        dtype, (n_features, n_components) = model.W.dtype, model.W.shape
+        dtype, n_features, n_components = model.c.dtype, len(mu), len(model.c)
         m = n if chains is None else len(chains)
-        self.model, self.mu, self.n, self.sparse = model, mu, n, sparse
+        self.model, self.mu, self.n = model, mu, n
+        self.sparse = isinstance(model, Apart)
         self.persistent = chains is not None
         self.n_gibbs_steps = n_gibbs_steps
         self.sample_statistics, self.sample_rows = sample_statistics, sample_rows
         self.binarize = binarize
         # S stacks both phases, (n + m, n_features), and H too, (n + m, n_components).
-        self.S = np.empty((0 if sparse else n + m, n_features), dtype)
+        self.S = np.empty((0 if self.sparse else n + m, n_features), dtype)
         self.H = np.empty((n + m, n_components), dtype)
         self.w = np.repeat(np.array([1 / n, -1 / m], dtype), [n, m])
         self.ones = np.ones(n + m, dtype)
@@ -154,8 +166,8 @@ class MiniBatch:
         self.shares = []
         for rows, negative in zip(cut(n, count), cut(m, count), strict=True):
             below = slice(n + negative.start, n + negative.stop)
-            if sparse:
-                visible: _Visible | _SparseVisible
+            visible: _Visible | _SparseVisible
+            if isinstance(model, Apart):
                 visible = _SparseVisible(model, mu, negative.stop - negative.start)
             else:
                 visible = _Visible(model, mu, self.S[rows], self.S[below])
@@ -215,7 +227,7 @@ class MiniBatch:
 
     def add_gradient(
         self,
-        target: Parameters,
+        target: Parameters | Apart,
         learning_rate: float,
         lam: Array,
         crew: Crew,
@@ -236,11 +248,12 @@ class MiniBatch:
         G[n:] -= lam
         G *= w[:, None]
         r = w - G @ lam
-        W, b, c = target
+        c = target.c
         c += self.ones @ G
-        if self.sparse:
-            self._add_sparse_gradient(W, b, G, r, keep)
+        if isinstance(target, Apart):
+            self._add_sparse_gradient(target.joint, np.column_stack([G, r]), keep)
             return
+        W, b, _ = target
 
         def add(slab: slice) -> None:
             S = self.S[:, slab]
@@ -249,22 +262,21 @@ class MiniBatch:
 
         crew.map(add, self.slabs)
 
-    def _add_sparse_gradient(
-        self, W: Array, b: Array, G: Array, r: Array, keep: float
-    ) -> None:
-        """Do the same from v: S'G = v'G - mu (1'G)."""
+    def _add_sparse_gradient(self, joint: Array, G: Array, keep: float) -> None:
+        """Add S'[G, r], given [G, r], to parameters kept apart."""
         if keep != 1:
-            W *= keep
+            joint[:, :-2] *= keep
         visibles = [cast("_SparseVisible", share.visible) for share in self.shares]
+        phases = [(x.v0, x.v0_mu) for x in visibles] + [
+            (x.vk, x.vk_mu) for x in visibles
+        ]
         start = 0
-        for v in [x.v0 for x in visibles] + [x.vk for x in visibles]:
-            rows = slice(start, start + v.shape[0])
-            add_product(W, v, G[rows])
-            b += v.T @ r[rows]
+        for v, v_mu in phases:
+            rows = slice(start, start + len(v_mu))
+            add_sparse_product(joint[:-2, :-1], v, G[rows])
+            joint[-1, :-1] += v_mu @ G[rows]
             start = rows.stop
-        b -= r.sum() * self.mu
-        if self.mu.any():
-            add_outer(W, self.mu, -(self.ones @ G))
+        joint[-2, :-1] -= self.ones @ G
 
 
 # What it costs to hand work to another thread and wait for it, about a tenth of a

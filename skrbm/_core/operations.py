@@ -46,15 +46,21 @@ def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     return out
 
 
-def add_product(W: Array, v: Rows, G: Array, keep: float = 1.0) -> None:
-    """Compute ``W = keep W + v'G`` in place."""
+def add_product(W: Array, v: Array, G: Array, keep: float = 1.0) -> None:
+    """Compute ``W = keep W + v'G`` in place, for W in C order."""
     # v: (n, f)  G: (n, c) -> (f, c)
-    if isinstance(v, np.ndarray) and len(v) < 2 * _FEW_ROWS:
+    if len(v) < 2 * _FEW_ROWS:
         gemm = _blas("gemm", W.dtype)
         gemm(1.0, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
         return
     if keep != 1:
         W *= keep
+    W += v.T @ G
+
+
+def add_sparse_product(W: Array, v: Rows, G: Array) -> None:
+    """Compute ``W += v'G`` in place, for a v that may be sparse, or not after all."""
+    # v: (n, f)  G: (n, c) -> (f, c)
     if isinstance(v, np.ndarray):
         W += v.T @ G
         return
@@ -62,11 +68,6 @@ def add_product(W: Array, v: Rows, G: Array, keep: float = 1.0) -> None:
     features, position = np.unique(v.indices, return_inverse=True)
     shape = (v.shape[0], len(features))
     W[features] += sparse.csr_array((v.data, position, v.indptr), shape).T @ G
-
-
-def add_outer(W: Array, x: Array, y: Array) -> None:
-    """Compute ``W += x y'`` in place."""
-    _blas("ger", W.dtype)(1.0, y, x, a=W.T, overwrite_a=True)
 
 
 def move_towards(mean: Array, value: Array, step: float) -> None:

@@ -20,6 +20,16 @@ class Parameters(NamedTuple):
     b: Array
     c: Array
 
+    @property
+    def weights(self) -> Array:
+        """W."""
+        return self.W
+
+    @property
+    def intercepts(self) -> tuple[Array, Array]:
+        """The visible and the hidden ones."""
+        return self.b, self.c
+
     def copy(self) -> Parameters:
         """Return the same values in arrays of their own."""
         return Parameters(*(np.array(part, order="C") for part in self))
@@ -31,6 +41,54 @@ class Parameters(NamedTuple):
     def is_finite(self) -> bool:
         """Say whether every parameter is a finite number."""
         return all(bool(np.isfinite(part).all()) for part in self)
+
+
+class Apart(NamedTuple):
+    """Parameters whose changes along the mean row mu are kept apart from the others.
+
+    W = M + mu a' and b = d + mu beta, for M, d, a and beta in one matrix,
+
+        joint = [M, d, mu; a', beta, 0; mu'M, mu'd, 0],
+
+    in C order, so that for sparse rows v and S = v - mu no product and no update
+    touches more of M than the features that are on:
+
+        SW      = [v, v mu - mu mu, -1] [M; a'; mu'M]
+        hW' + b = [h, 1, h a + beta] [M, d, mu]'
+        W += S'G, b += S'r    by    joint += [v, -1, v mu]' [G, r]
+    """
+
+    joint: Array
+    c: Array
+
+    @classmethod
+    def take(cls, parameters: Parameters, mu: Array, *, change: bool = False) -> Apart:
+        """Return parameters, or a change of some, in this form."""
+        (W, b, c), (n_features, n_components) = parameters, parameters.W.shape
+        joint = np.zeros((n_features + 2, n_components + 2), W.dtype)
+        joint[:-2, :-2], joint[:-2, -2] = W, b
+        joint[:-2, -1] = 0 if change else mu
+        joint[-1, :-1] = mu @ joint[:-2, :-1]
+        return cls(joint, c.copy())
+
+    def restore(self, mu: Array) -> Parameters:
+        """Return the parameters in the form with W and b."""
+        both = self.joint[:-2, :-1] + np.outer(mu, self.joint[-2, :-1])
+        return Parameters(both[:, :-1], both[:, -1], self.c).copy()
+
+    @property
+    def weights(self) -> Array:
+        """All that W is made of."""
+        return self.joint[:, :-2]
+
+    @property
+    def intercepts(self) -> tuple[Array, Array]:
+        """All that b is made of, and c."""
+        return self.joint[:, -2], self.c
+
+    def copy(self) -> Apart:
+        """Return the same values in arrays of their own."""
+        return Apart(self.joint.copy(), self.c.copy())
 
 
 def shift(parameters: Parameters, mu: Array) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import sparse
@@ -17,10 +18,10 @@ N_WORDS = 1 << 16
 # Fewer draws than this take 53 random bits each: that wastes most of them, but costs
 # less than the calls that it takes to do with 16.
 _FEW_DRAWS = 2048
-# Which draws `draw_few` settles at once: see there.  The logit is a little low, so
-# that rounding never decides.
-_LOW = 1024
-_LOW_LOGIT = math.log(_LOW / (N_WORDS - _LOW)) - 1e-3
+# Below this probability `draw_rare` draws a unit at a discount.  The logit is a little
+# low, so that rounding never decides.
+_RARE = 1 / 128
+_RARE_LOGIT = math.log(_RARE / (1 - _RARE)) - 1e-3
 
 
 def generator(root: int, *key: int) -> np.random.Generator:
@@ -65,20 +66,35 @@ def draw(scaled: Array, rng: np.random.Generator) -> Array:
     return settle(scaled, random_words(scaled.shape, rng), rng)
 
 
-def draw_few(x: Array, rng: np.random.Generator) -> Array:
-    """Return what ``draw(sigmoid(x, 0, N_WORDS), rng)`` does, where few are True.
+def draw_rare(x: Array, rng: np.random.Generator) -> Array:
+    """Return where in x.ravel() units are on, each with probability sigmoid(x).
 
-    A word of at least `_LOW` and a probability of at most ``_LOW / N_WORDS`` settle
-    a draw without a look at the probability itself.
+    Most probabilities are expected to be below `_RARE`.  Those units are on where a
+    candidate falls, as it does with probability `_RARE`, and is taken, with
+    probability p / `_RARE`; only candidates cost a random number.  May overwrite x.
     """
+    x = x.reshape(-1)
     if x.size < _FEW_DRAWS:
-        return draw(sigmoid(x, 0.0, N_WORDS), rng)
-    words = random_words(x.shape, rng)
-    open_ = np.flatnonzero((words < _LOW) | (x > _LOW_LOGIT))
-    on = np.zeros(x.size, bool)
-    scaled = sigmoid(x.reshape(-1)[open_], 0.0, N_WORDS)
-    on[open_] = settle(scaled, words.reshape(-1)[open_], rng)
-    return on.reshape(x.shape)
+        return np.flatnonzero(draw(sigmoid(x, 0.0, N_WORDS), rng))
+    frequent = np.flatnonzero(x > _RARE_LOGIT)
+    candidates = successes(x.size, _RARE, rng)
+    candidates = candidates[x[candidates] <= _RARE_LOGIT]
+    rare_on = rng.random(len(candidates)) * _RARE < sigmoid(x[candidates])
+    frequent_on = rng.random(len(frequent)) < sigmoid(x[frequent])
+    return np.concatenate([candidates[rare_on], frequent[frequent_on]])
+
+
+def successes(n_trials: int, p: float, rng: np.random.Generator) -> Array:
+    """Return which of the trials succeed, each with probability p, in order."""
+    last, parts = -1, []
+    while last < n_trials:
+        # From one to the next it is a geometric number; a few more than needed.
+        expected = (n_trials - last) * p
+        gaps = rng.geometric(p, int(expected + 4 * math.sqrt(expected)) + 4)
+        parts.append(last + np.cumsum(gaps))
+        last = parts[-1][-1]
+    places = np.concatenate(parts)
+    return places[: np.searchsorted(places, n_trials)]
 
 
 def random_words(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -104,13 +120,13 @@ def settle(scaled: Array, words: Array, rng: np.random.Generator) -> Array:
     return on
 
 
-def sparse_rows(on: Array, dtype: DType) -> sparse.csr_array:
-    """Return booleans as CSR with ones of the type given."""
-    n_rows, n_columns = on.shape
-    flat = np.flatnonzero(on)
-    first = np.searchsorted(flat, np.arange(n_rows + 1) * n_columns)
-    data = np.ones(len(flat), dtype)
-    return sparse.csr_array((data, flat % n_columns, first), on.shape)
+def sparse_rows(
+    places: Sequence[tuple[Array, Array]], shape: tuple[int, int], dtype: DType
+) -> sparse.csr_array:
+    """Return CSR with ones at the places given, as rows and columns."""
+    row, column = (np.concatenate(part) for part in zip(*places, strict=True))
+    ones = np.ones(len(row), dtype)
+    return sparse.coo_array((ones, (row, column)), shape).tocsr()
 
 
 @np.errstate(over="ignore")  # of exp(-x), see sigmoid

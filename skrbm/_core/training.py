@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
 from skrbm._core.averaging import Average
 from skrbm._core.contrastive_divergence import MAX_SHARES, MiniBatch
 from skrbm._core.operations import move_towards
-from skrbm._core.parameters import Parameters, shift, zeros_like
+from skrbm._core.parameters import Apart, Parameters, shift, zeros_like
 from skrbm._core.sampling import bernoulli, generator
 from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows, is_sparse
@@ -90,6 +91,34 @@ class TrainingState:
         """Return the parameters to use: the averaged ones where there are any."""
         average = self.average and self.average.value()
         return average or self.parameters
+
+    def apart(self, mu: Array) -> TrainingState:
+        """Return the state as epochs of sparse rows see it: all parameters `Apart`."""
+
+        def take(parameters: Parameters, *, change: bool = False) -> Parameters:
+            return cast("Parameters", Apart.take(parameters, mu, change=change))
+
+        if self.average is not None and self.average.mean is not None:
+            self.average.mean = take(self.average.mean)
+        return replace(
+            self,
+            parameters=take(self.parameters),
+            velocity=self.velocity and take(self.velocity, change=True),
+        )
+
+    def together(self, mu: Array) -> TrainingState:
+        """Return the state as it was before `apart`."""
+
+        def restore(parameters: Parameters) -> Parameters:
+            return cast("Apart", parameters).restore(mu)
+
+        if self.average is not None and self.average.mean is not None:
+            self.average.mean = restore(self.average.mean)
+        return replace(
+            self,
+            parameters=restore(self.parameters),
+            velocity=self.velocity and restore(self.velocity),
+        )
 
     def shift(self, mu: Array) -> None:
         """Move the point where hidden intercepts are taken by mu, in place."""
@@ -180,7 +209,6 @@ class _Loop:
                 self.mu,
                 n,
                 self.state.chains,
-                sparse=is_sparse(self.X),
                 n_gibbs_steps=self.settings.n_gibbs_steps,
                 sample_statistics=self.settings.sample_statistics,
                 sample_rows=self.settings.sample_rows,
@@ -207,12 +235,17 @@ class _Loop:
         ]
         learning_rate = 0.0
         state.shift(self.mu)
+        if is_sparse(self.X):
+            self.state = state = state.apart(self.mu)
+            self.mini_batches.clear()  # they hold the arrays of the last epoch
         for start in range(0, len(order), settings.batch_size):
             learning_rate = rate(start / len(order))
             index = order[start : start + settings.batch_size]
             self.update(index, streams, learning_rate)
             if state.average is not None:
                 state.average.add(state.parameters, settings.batch_size)
+        if is_sparse(self.X):
+            state = state.together(self.mu)
         state.shift(-self.mu)
         if state.average is not None:
             state.average.end_epoch(state.parameters)
@@ -242,14 +275,14 @@ class _Loop:
             target, keep = state.parameters, shrink
         else:
             target, keep = state.velocity, settings.momentum
-            for intercept in (target.b, target.c):
+            for intercept in target.intercepts:
                 intercept *= keep
         mini_batch.add_gradient(
             target, learning_rate, self.lam, self.crew, keep=keep, pull=pull
         )
         if state.velocity is not None:
             if shrink != 1:
-                W = state.parameters.W
-                W *= shrink
+                weights = state.parameters.weights
+                weights *= shrink
             for part, change in zip(state.parameters, state.velocity, strict=True):
                 part += change
