@@ -83,7 +83,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Strength of that penalty, the cross-entropy between the target and the
         running mean activity (section 11 of [4]_).  It acts on the input of the
         hidden units, that is on their intercepts and weights.  0 turns it off;
-        "auto" is 0.3, less for fewer than 480 units (``n_components / 1600``), and
+        "auto" is 0.3, times ``(n_components / 500)**2`` for fewer than 500 units, and
         0.01 with persistent chains.
     learning_rate_schedule : {"auto", "constant", "linear", "cosine"}, default="auto"
         How the learning rate falls, to 0 at the end of ``n_iter`` epochs.  "auto"

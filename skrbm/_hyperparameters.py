@@ -78,7 +78,7 @@ def auto(
         "learning_rate": 0.1,
         "learning_rate_schedule": "constant",
         # A few hidden units cannot afford to be sparse.
-        "sparsity_cost": min(0.3, n_components / 1600),
+        "sparsity_cost": 0.3 * min(1.0, n_components / 500) ** 2,
     }
 
 
