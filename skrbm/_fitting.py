@@ -187,12 +187,10 @@ def _monitor(
     pool = np.arange(X.shape[0]) if rows is None else rows
     rng = generator(state.root, MONITOR)
     n_rows = min(len(pool), max(10, min(len(pool) // 50, 500)))
-    watched = X[np.sort(rng.choice(pool, n_rows, replace=False))]
+    watched = X[rng.choice(pool, n_rows, replace=False)]
     valid = None
     if held_out is not None:
-        valid = X[
-            np.sort(rng.choice(held_out, min(len(held_out), n_rows), replace=False))
-        ]
+        valid = X[rng.choice(held_out, min(len(held_out), n_rows), replace=False)]
     return Monitor(
         state,
         _dense(watched, settings),
@@ -203,9 +201,10 @@ def _monitor(
 
 def _n_scored(X: Rows, n_rows: int, n_weights: int) -> int:
     """Return how many rows to score after each epoch, at a small part of its cost."""
-    # Training goes on less to a sparse row, scoring does not.
+    # A sparse row takes less to be trained on, not to be scored.
     share = n_rows // (4000 if is_sparse(X) else 800)
-    least = 10 if n_weights < 1 << 19 else 1
+    # Few rows say little, but a large model takes milliseconds for each.
+    least = 10 if n_weights < 500_000 else 3
     return min(max(share, least), 100)
 
 

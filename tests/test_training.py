@@ -7,7 +7,7 @@ import pytest
 from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
-from skrbm._core import contrastive_divergence
+from skrbm._core import averaging, contrastive_divergence
 from skrbm._core.contrastive_divergence import count_shares
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import generator
@@ -129,6 +129,20 @@ def test_sparse_rows_train_the_model_of_dense_ones(
     dense = train(X, start(X), how)[-1]
     from_sparse = train(sparse.csr_array(X), start(X), how)[-1]
     assert_same(from_sparse.parameters, dense.parameters)
+
+
+@pytest.mark.parametrize("average", [0.1, 1, 2])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_sparse_rows_have_the_average_of_dense_ones(average, momentum, monkeypatch):
+    monkeypatch.setattr(averaging, "_ROWS_BETWEEN", 1)  # look at every update
+    X, how = rows(), settings(average=average, momentum=momentum, centered=True)
+    dense = train(X, start(X), how)
+    from_sparse = train(sparse.csr_array(X), start(X), how)
+    for one, other in zip(from_sparse, dense, strict=True):
+        assert_same(one.model(), other.model())
+    # Negative control: it is not the last value.
+    last = dense[-1]
+    assert np.abs(last.model().W - last.parameters.W).max() > 1e-3
 
 
 def test_only_the_rows_named_are_trained_on():

@@ -57,7 +57,10 @@ def map_rows(
 def moments(
     X: Rows, binarize: float | None, rows: Array | None = None
 ) -> tuple[Array, float]:
-    """Return the mean of the rows named and the mean of their squared norms."""
+    """Return the mean of the rows named and the mean of their squared norms.
+
+    Sums are accumulated in double precision, from one block to the next for squares.
+    """
     n_rows = X.shape[0] if rows is None else len(rows)
     total, squares = np.zeros(X.shape[1]), 0.0
     for block in blocks(n_rows):

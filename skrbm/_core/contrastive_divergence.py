@@ -12,7 +12,7 @@ w = [1/n, ..., -1/m, ...], and offsets mu and lambda it reads
     dW = S'G       db = S'(w - G lambda)       dc = G'1
 
 Here c is the hidden intercept at v = mu, so that P(h=1 | v) = sigmoid(c + SW);
-`parameters.at_offset` goes there and back.  For mu = lambda = 0 this is the
+`parameters.shift` goes there and back.  For mu = lambda = 0 this is the
 ordinary gradient, and otherwise that of ``-(v-mu)'W(h-lambda) - b'v - c'h``
 (Montavon & Mueller 2012; Melchior, Fischer & Wiskott 2016, section 3), whose
 visible intercept b + W lambda is carried as b, for lambda moves.
@@ -20,7 +20,6 @@ visible intercept b + W lambda is carried as b, for lambda moves.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -35,13 +34,11 @@ from skrbm._core.operations import (
     times_transposed,
 )
 from skrbm._core.parameters import Apart, Parameters
-from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_rare, drawn, sparse_rows
+from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_rare, drawn, rows_of
 from skrbm._core.threads import Crew, cut
-from skrbm._core.types import Array, Rows, dense
+from skrbm._core.types import Array, Rows
 
 MAX_SHARES = 16
-# Products with a sparse matrix cost about ten times as much for each non-zero.
-_SPARSE = 0.1
 
 
 class _Visible:
@@ -71,10 +68,9 @@ class _SparseVisible:
     """
 
     def __init__(self, model: Apart, mu: Array, m: int) -> None:
-        joint = model.joint
-        self.joint, self.mu_mu = joint[:-2], mu @ mu
-        (self.a, self.mu_M), self.beta = joint[-2:, :-2], joint[-2, -2:-1]
-        self.h = np.ones((m, joint.shape[1]), joint.dtype)  # [h, 1, h a + beta]
+        self.model, self.mu_mu = model, mu @ mu
+        # [h, 1, h a + beta]
+        self.h = np.ones((m, len(model.c) + 2), model.c.dtype)
         self.shape = m, len(mu)
         # Visible units are drawn in blocks that stay in the second-level cache.
         self.blocks = cut(len(mu), max(1, m * len(mu) >> 16))
@@ -86,23 +82,22 @@ class _SparseVisible:
     def sample(self, h: Array, rng: np.random.Generator, out: Array) -> None:
         """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
         self.h[:, :-2] = h
-        self.h[:, -1] = h @ self.a + self.beta
+        self.h[:, -1] = h @ self.model.a + self.model.beta
         places = []
         for block in self.blocks:
-            x = times_transposed(self.h, self.joint[block])
+            x = times_transposed(self.h, self.model.M_d_mu[block])
             row, column = np.divmod(draw_rare(x, rng), x.shape[1])
             places.append((row, column + block.start))
-        vk = sparse_rows(places, self.shape, out.dtype)
-        self.vk = dense(vk) if vk.nnz > _SPARSE * math.prod(self.shape) else vk
+        self.vk = rows_of(places, self.shape, out.dtype)
         self.vk_mu = self._times(self.vk, out)
 
     def _times(self, v: Rows, out: Array) -> Array:
         """Put SW in ``out`` and return v mu."""
-        x = times(v, self.joint)
-        v_mu = x[:, -1]
-        np.outer(v_mu - self.mu_mu, self.a, out=out)
-        out -= self.mu_M
-        out += x[:, :-2]
+        x = times(v, self.model.M_d_mu)
+        v_M, v_mu = x[:, :-2], x[:, -1]
+        np.outer(v_mu - self.mu_mu, self.model.a, out=out)
+        out -= self.model.mu_M
+        out += v_M
         return v_mu
 
 

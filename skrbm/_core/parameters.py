@@ -50,12 +50,13 @@ class Apart(NamedTuple):
 
         joint = [M, d, mu; a', beta, 0; mu'M, mu'd, 0],
 
-    in C order, so that for sparse rows v and S = v - mu no product and no update
-    touches more of M than the features that are on:
+    in C order.  For sparse rows v and S = v - mu, what takes S touches no more of M
+    than the features that are on,
 
-        SW      = [v, v mu - mu mu, -1] [M; a'; mu'M]
-        hW' + b = [h, 1, h a + beta] [M, d, mu]'
+        SW = [v, v mu - mu mu, -1] [M; a'; mu'M]
         W += S'G, b += S'r    by    joint += [v, -1, v mu]' [G, r]
+
+    and what does not is as it was: hW' + b = [h, 1, h a + beta] [M, d, mu]'.
     """
 
     joint: Array
@@ -73,8 +74,29 @@ class Apart(NamedTuple):
 
     def restore(self, mu: Array) -> Parameters:
         """Return the parameters in the form with W and b."""
-        both = self.joint[:-2, :-1] + np.outer(mu, self.joint[-2, :-1])
+        both = np.outer(mu, self.joint[-2, :-1])
+        both += self.joint[:-2, :-1]
         return Parameters(both[:, :-1], both[:, -1], self.c).copy()
+
+    @property
+    def M_d_mu(self) -> Array:
+        """The columns [M, d, mu], in C order."""
+        return self.joint[:-2]
+
+    @property
+    def a(self) -> Array:
+        """What W lacks along mu."""
+        return self.joint[-2, :-2]
+
+    @property
+    def beta(self) -> Array:
+        """What b lacks along mu."""
+        return self.joint[-2, -2]
+
+    @property
+    def mu_M(self) -> Array:
+        """The product mu'M."""
+        return self.joint[-1, :-2]
 
     @property
     def weights(self) -> Array:

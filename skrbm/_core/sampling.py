@@ -69,14 +69,14 @@ def draw(scaled: Array, rng: np.random.Generator) -> Array:
 def draw_rare(x: Array, rng: np.random.Generator) -> Array:
     """Return where in x.ravel() units are on, each with probability sigmoid(x).
 
-    Most probabilities are expected to be below `_RARE`.  Those units are on where a
+    Units with a probability below `_RARE`, most of them as a rule, are on where a
     candidate falls, as it does with probability `_RARE`, and is taken, with
     probability p / `_RARE`; only candidates cost a random number.  May overwrite x.
     """
     x = x.reshape(-1)
-    if x.size < _FEW_DRAWS:
-        return np.flatnonzero(draw(sigmoid(x, 0.0, N_WORDS), rng))
     frequent = np.flatnonzero(x > _RARE_LOGIT)
+    if x.size < _FEW_DRAWS or len(frequent) > x.size >> 4:
+        return np.flatnonzero(draw(sigmoid(x, 0.0, N_WORDS), rng))
     candidates = successes(x.size, _RARE, rng)
     candidates = candidates[x[candidates] <= _RARE_LOGIT]
     rare_on = rng.random(len(candidates)) * _RARE < sigmoid(x[candidates])
@@ -86,8 +86,8 @@ def draw_rare(x: Array, rng: np.random.Generator) -> Array:
 
 def successes(n_trials: int, p: float, rng: np.random.Generator) -> Array:
     """Return which of the trials succeed, each with probability p, in order."""
-    last, parts = -1, []
-    while last < n_trials:
+    last, parts = -1, [np.empty(0, int)]
+    while last < n_trials - 1:
         # From one to the next it is a geometric number; a few more than needed.
         expected = (n_trials - last) * p
         gaps = rng.geometric(p, int(expected + 4 * math.sqrt(expected)) + 4)
@@ -120,13 +120,22 @@ def settle(scaled: Array, words: Array, rng: np.random.Generator) -> Array:
     return on
 
 
-def sparse_rows(
+def rows_of(
     places: Sequence[tuple[Array, Array]], shape: tuple[int, int], dtype: DType
-) -> sparse.csr_array:
-    """Return CSR with ones at the places given, as rows and columns."""
+) -> Rows:
+    """Return rows with ones at the places given, as rows and columns.
+
+    CSR if at most one in ten units is on: a product with CSR costs about ten times as
+    much for each.
+    """
+    n_on = sum(len(row) for row, _ in places)
+    if 10 * n_on > math.prod(shape):
+        rows = np.zeros(shape, dtype)
+        for place in places:
+            rows[place] = 1
+        return rows
     row, column = (np.concatenate(part) for part in zip(*places, strict=True))
-    ones = np.ones(len(row), dtype)
-    return sparse.coo_array((ones, (row, column)), shape).tocsr()
+    return sparse.coo_array((np.ones(n_on, dtype), (row, column)), shape).tocsr()
 
 
 @np.errstate(over="ignore")  # of exp(-x), see sigmoid

@@ -84,7 +84,8 @@ class TrainingState:
         """
         mean, square = self.visible_mean, float(self.visible_mean @ self.visible_mean)
         variance, binary = self.visible_square - square, float(mean.sum()) - square
-        share = variance / binary if binary > 0 else 1.0
+        # The share of values outside [0, 1], which have been warned of, has no meaning.
+        share = min(variance / binary, 1.0) if binary > 0 else 1.0
         return variance * share, share < 1 - 1e-6
 
     def model(self) -> Parameters:
@@ -93,7 +94,10 @@ class TrainingState:
         return average or self.parameters
 
     def apart(self, mu: Array) -> TrainingState:
-        """Return the state as epochs of sparse rows see it: all parameters `Apart`."""
+        """Return the state as epochs of sparse rows see it: all parameters `Apart`.
+
+        As in `shift`, the average is changed in place.
+        """
 
         def take(parameters: Parameters, *, change: bool = False) -> Parameters:
             return cast("Parameters", Apart.take(parameters, mu, change=change))
@@ -107,7 +111,7 @@ class TrainingState:
         )
 
     def together(self, mu: Array) -> TrainingState:
-        """Return the state as it was before `apart`."""
+        """Return the state with all parameters in the form they had before `apart`."""
 
         def restore(parameters: Parameters) -> Parameters:
             return cast("Apart", parameters).restore(mu)
