@@ -39,7 +39,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     Every mini-batch follows the mean of v h' over its rows less the mean over
     rows that k Gibbs steps reach (CD-k [1]_), in centred coordinates [3]_.
     Contrastive divergence trains features; for densities use
-    ``persistent=True`` [2]_, which switches every "auto" with it.
+    ``persistent=True`` [2]_: an "auto" learning rate, schedule or sparsity cost
+    then takes the value that persistent chains need.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     ``batch_size=1, statistics="states", centered=False, shuffle=False,
     learning_rate=0.1, learning_rate_schedule="constant", average=None,
     sparsity_cost=0, visible_intercept_init=0, hidden_intercept_init=0,
-    n_iter=100``.
+    n_iter=100``, for rows of zeros and ones.
 
     References
     ----------
@@ -291,6 +292,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Any number of rows; more than ``batch_size`` are cut in mini-batches.
+            An "auto" in ``statistics`` looks at all rows seen so far.
             The learning rate is constant, whatever ``learning_rate_schedule``,
             no rows are held out, and ``history_`` is left alone.
         y : None
