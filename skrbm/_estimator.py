@@ -60,8 +60,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     persistent : bool, default=False
         Whether the negative phase goes on with chains that live as long as
         training does [2]_, instead of starting at the data each time.
-    n_chains : int, default=50
-        Number of persistent chains.
+    n_chains : int or "auto", default="auto"
+        Number of persistent chains.  "auto" is 200, less for more than 64 hidden
+        units (``12800 // n_components``), 50 at least.
     statistics : {"auto", "probabilities", "states"}, default="auto"
         What enters the gradient: the probabilities of the hidden units, or states
         drawn from them; then rows with values between 0 and 1 are drawn too, anew
@@ -204,7 +205,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_iter=20,
         n_gibbs_steps=1,
         persistent=False,
-        n_chains=50,
+        n_chains="auto",
         statistics="auto",
         centered=True,
         momentum=0.0,

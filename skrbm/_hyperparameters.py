@@ -25,7 +25,7 @@ RULES: dict[str, Rule] = {
     "n_iter": integer(0),
     "n_gibbs_steps": integer(1),
     "persistent": boolean,
-    "n_chains": integer(1),
+    "n_chains": one_of("auto") | integer(1),
     "statistics": one_of("auto", "probabilities", "states"),
     "centered": boolean,
     "momentum": real("[0, 1)"),
@@ -64,6 +64,8 @@ def auto(
     rule = {
         "batch_size": 10 if few else 20,
         "average": 0.002,
+        # Chains of a small model cost little.
+        "n_chains": min(200, max(50, 12_800 // n_components)),
         "statistics": "states" if signal < WEAK_SIGNAL else "probabilities",
     }
     if persistent:

@@ -25,7 +25,7 @@ CASES = {
     "n_iter": (WHOLE, [-1], [0, 1, np.uint8(2)]),
     "n_gibbs_steps": (WHOLE, [0], [1, np.int64(2)]),
     "persistent": (FLAG, [], [True, False, np.True_]),
-    "n_chains": (WHOLE, [0], [1, np.int64(5)]),
+    "n_chains": ([None, 1.5, True], [0, "a"], [1, np.int64(5)]),
     "statistics": (
         [None, 1, True],
         ["mean", "", "Probabilities"],
@@ -125,9 +125,9 @@ def test_right_values(name, value, X):
 
 def test_what_is_allowed_is_named(X):
     with pytest.raises(
-        ValueError, match=r"n_chains must be an integer of at least 1, got 0"
+        ValueError, match=r"n_gibbs_steps must be an integer of at least 1, got 0"
     ):
-        make(n_chains=0).fit(X)
+        make(n_gibbs_steps=0).fit(X)
     with pytest.raises(
         ValueError, match=r"momentum must be a finite number in \[0, 1\), got 1"
     ):
@@ -159,6 +159,9 @@ def test_auto_stands_for_an_allowed_value(name, persistent, X):
             settings = training_settings(parameters, len(X), 5.0, grey=grey)
             assert settings.sample_statistics
             assert settings.sample_rows is grey
+        return
+    if name == "n_chains":
+        assert settings.n_chains == (200 if persistent else None)
         return
     field = {"learning_rate_schedule": "schedule"}.get(name, name)
     RULES[name](name, getattr(settings, field))
