@@ -151,7 +151,7 @@ def mnist_density(n_iter=20, seed=0, **options):
 
 def mnist_density_longer():
     """The documented longer setting."""
-    mnist_density(n_iter=60)
+    mnist_density(n_iter=60, weight_decay=1e-4)
 
 
 def mnist_exact():
@@ -181,7 +181,7 @@ def mnist_race():
         for start in range(0, len(X32), 10):
             peer.partial_fit(X32[start : start + 10])
         seconds += time.perf_counter() - began
-        result = ais(as_ours(peer, X), X_test, betas=20_000)
+        result = ais(as_ours(peer, X), X_test)
         keep("mnist_race_peer", epoch=epoch, seconds=round(seconds, 1), **result)
         best = max(best, (result["test"], seconds))
     for n_iter in (1, 2, 3, 5):
@@ -227,6 +227,11 @@ def mnist_features(n_iter=10, **options):
         activity=round(float(H_test.mean()), 3),
         **record,
     )
+
+
+def mnist_features_longer():
+    """The documented longer setting."""
+    mnist_features(n_iter=40, weight_decay=5e-4)
 
 
 def small_features(names=("digits", "dna", "ocr_letters"), seeds=range(5)):
@@ -280,6 +285,7 @@ PARTS = {
         mnist_density_longer,
         mnist_race,
         mnist_features,
+        mnist_features_longer,
         small_features,
     )
 }
