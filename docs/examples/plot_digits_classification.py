@@ -110,7 +110,7 @@ rbm_grid = {
 }
 candidates = {
     "BinaryCDRBM": (
-        pipeline(BinaryCDRBM(n_iter=20, statistics="states", random_state=0)),
+        pipeline(BinaryCDRBM(n_iter=20, random_state=0)),
         rbm_grid,
     ),
     "BernoulliRBM": (
