@@ -40,7 +40,10 @@ def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> A
 
     ``out`` may be p itself, or an array of booleans.
     """
-    on = draw(p * p.dtype.type(N_WORDS), rng)
+    if p.size < _FEW_DRAWS:
+        on = rng.random(p.shape) < p
+    else:
+        on = draw(p * p.dtype.type(N_WORDS), rng)
     if out is None:
         return on.astype(p.dtype)
     out[...] = on
