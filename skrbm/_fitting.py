@@ -38,6 +38,9 @@ LARGE_WEIGHT = 20.0
 # Share of dead or saturated hidden units that is worth a warning.
 MANY_UNITS = 0.05
 
+# Epochs in which a held-out score has to fall from the start to be worth a warning.
+FALLING = 5
+
 
 class Outcome(NamedTuple):
     """What `run` returns."""
@@ -253,17 +256,29 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
                 f"{count} of {n_components} hidden units are {what}. "
                 f"Use a smaller learning_rate or {remedy} hidden_intercept_init."
             )
-    score = history["validation_score"]
-    if (
-        p["early_stopping"]
-        and len(score) - 1 - int(np.argmax(score))
-        < min(p["n_iter_no_change"], len(score))
-        and len(score) == p["n_iter"]
-    ):
-        _warn(
+    message = _trouble_held_out(history["validation_score"], p)
+    if message:
+        _warn(message)
+
+
+def _trouble_held_out(score: Array, p: Mapping[str, Any]) -> str:
+    """Return what is wrong with the path of the held-out score, if anything."""
+    if not p["early_stopping"]:
+        return ""
+    best, n_epochs = int(np.argmax(score)), len(score)
+    since_best = n_epochs - 1 - best
+    if n_epochs == p["n_iter"] and since_best < min(p["n_iter_no_change"], n_epochs):
+        return (
             f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
             "Raise n_iter."
         )
+    if best == 0 and since_best >= FALLING:
+        return (
+            f"The held-out score fell from {score[0]:.4g} nats after the first epoch, "
+            f"which is kept, to {score[-1]:.4g} after {n_epochs} epochs. Use a smaller "
+            "learning_rate or fewer n_components, or give more rows."
+        )
+    return ""
 
 
 def _warn(message: str) -> None:

@@ -593,6 +593,22 @@ def test_a_score_that_still_rises_is_told(X):
         )
 
 
+def test_a_score_that_falls_from_the_start_is_told(X):
+    # Nothing to learn from coins but the coins themselves.
+    coins = np.random.default_rng(1).integers(2, size=(40, 30))
+    rbm = make(200, early_stopping=True, n_iter=50, n_iter_no_change=5)
+    with pytest.warns(
+        ConvergenceWarning, match=r"fell from -\S+ nats after the first epoch"
+    ) as caught:
+        rbm.fit(coins)
+    assert rbm.n_iter_ < 50
+    assert caught[-1].filename == __file__
+    # Negative control: not of one that rose first.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        make(early_stopping=True, n_iter=500, learning_rate=0.1, tol=1e-2).fit(X)
+
+
 # -- trouble ---------------------------------------------------------------------
 
 
