@@ -22,7 +22,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skrbm import BinaryCDRBM, DataRangeWarning, DivergenceError
-from skrbm._fitting import split
+from skrbm._core.training import Settings
+from skrbm._fitting import _monitor, _n_scored, new_state, split
 
 
 def make(n_components=3, **changes):
@@ -584,6 +585,30 @@ def test_rows_held_out_are_not_trained_on(X):
 def test_early_stopping_needs_rows_to_train_on(X):
     with pytest.raises(ValueError, match="early_stopping=False"):
         make(early_stopping=True).fit(X[:1])
+
+
+def test_enough_rows_are_scored_and_not_the_first_ones():
+    assert _n_scored(np.zeros((0, 0)), 60, 1000) == 10
+    assert _n_scored(np.zeros((0, 0)), 60, 10**6) == 3
+    assert _n_scored(np.zeros((0, 0)), 40_000, 10**6) == 50
+    assert _n_scored(sparse.csr_array((1, 1)), 40_000, 10**6) == 10
+    assert _n_scored(np.zeros((0, 0)), 10**7, 10**6) == 100
+    # Rows sorted by class: both halves are seen.
+    X = np.repeat([[0.0, 1.0], [1.0, 0.0]], 1000, axis=0)
+    rbm = make()
+    state = new_state(X, None, 1, rbm.get_params())
+    monitor = _monitor(X, None, None, state, Settings(0.1, 10))
+    assert monitor.few.shape == (10, 2)
+    assert 0 < monitor.few[:, 0].mean() < 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_values_out_of_range_are_no_stronger_signal_than_their_variance(seed):
+    X = np.random.default_rng(seed).normal(size=(200, 5))
+    with pytest.warns(DataRangeWarning):
+        rbm = make(n_iter=0).fit(X)
+    signal, _ = rbm._state.signal()
+    assert 0 < signal <= X.var(axis=0).sum() * (1 + 1e-5)
 
 
 def test_a_score_that_still_rises_is_told(X):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skrbm import BinaryCDRBM
-from skrbm._hyperparameters import RULES, training_settings
+from skrbm._hyperparameters import RULES, auto, training_settings
 
 NUMBER = ["a", None, [0.1], 1j, True, np.array([0.1])]
 WHOLE = [*NUMBER, 2.0, np.float64(2)]
@@ -165,3 +165,21 @@ def test_auto_stands_for_an_allowed_value(name, persistent, X):
         return
     field = {"learning_rate_schedule": "schedule"}.get(name, name)
     RULES[name](name, getattr(settings, field))
+
+
+@pytest.mark.parametrize(
+    ("n_components", "n_chains", "cost"),
+    [
+        (1, 200, 0.3 / 500**2),
+        (50, 200, 0.003),
+        (64, 200, 0.3 * 0.128**2),
+        (128, 100, 0.3 * 0.256**2),
+        (250, 51, 0.075),
+        (500, 50, 0.3),
+        (5000, 50, 0.3),
+    ],
+)
+def test_auto_follows_the_number_of_hidden_units(n_components, n_chains, cost):
+    sizes = {"n_rows": 10_000, "signal": 20.0, "n_components": n_components}
+    assert auto(persistent=True, **sizes)["n_chains"] == n_chains
+    assert auto(persistent=False, **sizes)["sparsity_cost"] == pytest.approx(cost)

@@ -370,21 +370,21 @@ PARTS = {
 }
 
 
-def main() -> None:
-    """Run the parts named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part")
-    names = parser.parse_args().parts or list(PARTS)
+def run_parts(description: str, header: str, parts: dict[str, Callable]) -> None:
+    """Run the parts named on the command line, all of them if none is."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(parts))
+    names = parser.parse_args().parts or list(parts)
     print(
         f"skrbm {skrbm.__version__}, numpy {np.__version__}, "
         f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, "
-        f"Python {platform.python_version()}, {os.cpu_count()} processors; "
+        f"Python {platform.python_version()}, {os.cpu_count()} processors; {header}"
         f"{N_ROWS} x {N_FEATURES}, {N_COMPONENTS} units unless said otherwise; "
         f"{REPETITIONS} repetitions"
     )
     for name in names:
-        PARTS[name]()
+        parts[name]()
 
 
 if __name__ == "__main__":
-    main()
+    run_parts(__doc__, "", PARTS)

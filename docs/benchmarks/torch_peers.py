@@ -35,17 +35,12 @@ than on one shows that, and says nothing; start again.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-import platform
 import warnings
 from collections.abc import Callable
 from importlib import metadata
 
-import numpy as np
-import scipy
-import sklearn
 import torch
 from learnergy.models.bernoulli import rbm as learnergy_rbm
 from rbms.bernoulli_bernoulli.classes import BBRBM
@@ -53,17 +48,15 @@ from speed import (
     N_COMPONENTS,
     N_FEATURES,
     N_ROWS,
-    REPETITIONS,
     binary,
     interleaved,
     ours,
     report,
+    run_parts,
     timed,
 )
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-
-import skrbm
 
 BATCH_SIZES = (10, 32, 100, 256)
 TARGET = "at least 1.5"
@@ -186,23 +179,11 @@ def silence() -> None:
     warnings.filterwarnings("ignore", "torch.set_default_tensor_type", UserWarning)
 
 
-def main() -> None:
-    """Run the parts named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="part")
-    names = parser.parse_args().parts or list(PARTS)
-    silence()
-    print(
-        f"skrbm {skrbm.__version__}, {release('rbms')}, {release('learnergy')}, "
-        f"torch {torch.__version__} (MKL: {torch.backends.mkl.is_available()}), "
-        f"numpy {np.__version__}, scipy {scipy.__version__}, "
-        f"scikit-learn {sklearn.__version__}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} processors; {N_ROWS} x {N_FEATURES}, {N_COMPONENTS} units, "
-        f"float32; {REPETITIONS} repetitions"
-    )
-    for name in names:
-        PARTS[name]()
-
-
 if __name__ == "__main__":
-    main()
+    silence()
+    run_parts(
+        __doc__,
+        f"{release('rbms')}, {release('learnergy')}, torch {torch.__version__} "
+        f"(MKL: {torch.backends.mkl.is_available()}); float32; ",
+        PARTS,
+    )

@@ -246,7 +246,7 @@ class MiniBatch:
         c = target.c
         c += self.ones @ G
         if isinstance(target, Apart):
-            self._add_sparse_gradient(target.joint, np.column_stack([G, r]), keep)
+            self._add_sparse_gradient(target, np.column_stack([G, r]), keep)
             return
         W, b, _ = target
 
@@ -257,10 +257,11 @@ class MiniBatch:
 
         crew.map(add, self.slabs)
 
-    def _add_sparse_gradient(self, joint: Array, G: Array, keep: float) -> None:
+    def _add_sparse_gradient(self, target: Apart, G: Array, keep: float) -> None:
         """Add S'[G, r], given [G, r], to parameters kept apart."""
+        joint, weights = target.joint, target.weights
         if keep != 1:
-            joint[:, :-2] *= keep
+            weights *= keep
         visibles = [cast("_SparseVisible", share.visible) for share in self.shares]
         phases = [(x.v0, x.v0_mu) for x in visibles] + [
             (x.vk, x.vk_mu) for x in visibles
