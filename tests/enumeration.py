@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.sampling import draw, generator
 from skrbm._core.training import HIDDEN_MEAN_RATE, PHASES, SCHEDULES, SHUFFLE
 
 # Chance that one statistical test fails for a correct program with another seed.
@@ -98,6 +98,11 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def toss(x, rng):
+    """Return units that are on with probability sigmoid(x), as training draws them."""
+    return draw(x, 0.0, rng, scratch=np.empty_like(x)).astype(x.dtype)
+
+
 def plain_training(X, state, settings, n_epochs, n_shares=1):
     """Yield (epoch, parameters, learning rate) after every update, by a plain loop.
 
@@ -125,15 +130,16 @@ def plain_training(X, state, settings, n_epochs, n_shares=1):
             bounds = [i * n // count for i in range(count + 1)]
             shares = []
             for rng, first, end in zip(rngs, bounds[:-1], bounds[1:], strict=False):
-                h0 = sigmoid(v0[first:end] @ W + c)
-                h = bernoulli(h0, rng)
+                x = v0[first:end] @ W + c
+                h0, h = sigmoid(x), toss(x, rng)
                 if settings.sample_statistics:
                     h0 = h
                 for step in range(settings.n_gibbs_steps):
-                    v = bernoulli(sigmoid(h @ W.T + b), rng)
-                    hk = sigmoid(v @ W + c)
+                    v = toss(h @ W.T + b, rng)
+                    x = v @ W + c
+                    hk = sigmoid(x)
                     if settings.sample_statistics or step < settings.n_gibbs_steps - 1:
-                        h = bernoulli(hk, rng)
+                        h = toss(x, rng)
                 if settings.sample_statistics:
                     hk = h
                 shares.append((h0, v, hk))

@@ -13,6 +13,7 @@ from enumeration import (
     random_model,
     sigmoid,
     states,
+    toss,
     visible_given_hidden,
 )
 from scipy import sparse
@@ -25,7 +26,7 @@ from skrbm._core.contrastive_divergence import (
     count_slabs,
 )
 from skrbm._core.parameters import Apart, Parameters, shift
-from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.sampling import generator
 from skrbm._core.threads import Crew
 
 CREW = Crew()
@@ -384,19 +385,19 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(
 def plain_phases(model, v0, h, rng, n_gibbs_steps, sample_statistics):
     """Return h0, vk, hk and h of some rows; h is None where no chain goes on."""
     W, b, c = model
-    h0 = sigmoid(v0 @ W + c)
-    if sample_statistics:
-        h0 = bernoulli(h0, rng)
+    x = v0 @ W + c
+    h0 = toss(x, rng) if sample_statistics else sigmoid(x)
     if h is None:
-        h = h0 if sample_statistics else bernoulli(h0, rng)
+        h = h0 if sample_statistics else toss(x, rng)
         last = sample_statistics
     else:
         last = True
     for step in range(n_gibbs_steps):
-        vk = bernoulli(sigmoid(h @ W.T + b), rng)
-        hk = sigmoid(vk @ W + c)
+        vk = toss(h @ W.T + b, rng)
+        x = vk @ W + c
+        hk = sigmoid(x)
         if last or step < n_gibbs_steps - 1:
-            h = bernoulli(hk, rng)
+            h = toss(x, rng)
     return h0, vk, h if sample_statistics else hk, h
 
 

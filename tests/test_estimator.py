@@ -1,5 +1,6 @@
 """What a fitted estimator offers, and how fits continue, stop and fail."""
 
+import itertools
 import pickle
 import re
 import warnings
@@ -21,7 +22,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from skrbm import BinaryCDRBM, DataRangeWarning, DivergenceError
+from skrbm import BinaryCDRBM, DataRangeWarning, DivergenceError, _fitting
 from skrbm._core.training import Settings
 from skrbm._fitting import _monitor, _n_scored, new_state, split
 
@@ -618,20 +619,22 @@ def test_a_score_that_still_rises_is_told(X):
         )
 
 
-def test_a_score_that_falls_from_the_start_is_told(X):
-    # Nothing to learn from coins but the coins themselves.
-    coins = np.random.default_rng(1).integers(2, size=(40, 30))
-    rbm = make(200, early_stopping=True, n_iter=50, n_iter_no_change=5)
+def test_a_score_that_falls_from_the_start_is_told(X, monkeypatch):
+    scores = itertools.count(-20, -1)
+    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
+    rbm = make(early_stopping=True, n_iter=50, n_iter_no_change=5)
     with pytest.warns(
-        ConvergenceWarning, match=r"fell from -\S+ nats after the first epoch"
+        ConvergenceWarning, match="fell from -20 nats after the first .* to -25 after 6"
     ) as caught:
-        rbm.fit(coins)
-    assert rbm.n_iter_ < 50
+        rbm.fit(X)
+    assert rbm.n_iter_ == 6
     assert caught[-1].filename == __file__
     # Negative control: not of one that rose first.
+    scores = iter([-21.0, -20.0, *range(-22, -30, -1)])
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        make(early_stopping=True, n_iter=500, learning_rate=0.1, tol=1e-2).fit(X)
+        rbm.fit(X)
+    assert rbm.n_iter_ == 7
 
 
 # -- trouble ---------------------------------------------------------------------

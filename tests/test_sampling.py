@@ -8,6 +8,7 @@ from scipy import sparse, stats
 from skrbm._core import sampling
 from skrbm._core.operations import sigmoid
 from skrbm._core.sampling import (
+    Stream,
     bernoulli,
     draw,
     draw_rare,
@@ -136,13 +137,91 @@ def test_neighbouring_draws_are_independent():
     assert chi_square(counts, np.full(16, 1 / 16)) > FALSE_ALARM
 
 
+# -- draws of units, given their input -------------------------------------------
+
+
+def on(x, intercept=0.0, rng=None):
+    """Return where units are on."""
+    x = np.asarray(x)
+    return draw(x, intercept, rng or generator(0), scratch=np.empty_like(x))
+
+
+class EvenStream(Stream):
+    """A stream whose uniform numbers are all multiples of 1 / n, each once."""
+
+    def random(self, shape):
+        n = np.prod(shape)
+        return (np.random.default_rng(0).permutation(n) / n).reshape(shape)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_input_meets_its_probability_over_all_uniform_numbers(dtype):
+    # Of n even numbers, those below p are the ceiling of n p, whatever p is.
+    shape = (8, 16)
+    n_calls = sampling._AHEAD // 128
+    inputs = [-40, -9.01, -1, -1e-3, 0, 1e-3, 1, 9.01, 40, *np.linspace(-7, 7, 50)]
+    for x in np.array(inputs, dtype):
+        rng = EvenStream(np.random.SFC64(0))
+        ones = sum(on(np.full(shape, x), rng=rng).sum() for _ in range(n_calls))
+        assert ones == np.ceil(n_calls * 128 * sigmoid(np.array(x, float)))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (31, 41), (50, 70)])
+def test_certain_inputs_are_certain(shape):
+    assert on(np.full(shape, np.inf)).all()
+    assert not on(np.full(shape, -np.inf)).any()
+    assert not on(np.full(shape, np.nan)).any()
+    assert on(np.full(shape, 200.0)).all()
+    with np.errstate(over="ignore"):  # see sigmoid
+        assert not on(np.full(shape, -800.0)).any()
+
+
+@pytest.mark.parametrize("shape", [(20, 64), (40, 64)])  # few and many at once
+def test_draws_have_the_probabilities_of_their_inputs(shape):
+    # False-alarm rate 1e-6.
+    def of_inputs(p, rng):
+        x, intercept = np.log(p / (1 - p)) - p, p[0]
+        parts = np.split(x, len(x) // shape[0])
+        return np.vstack([on(part, intercept, rng) for part in parts])
+
+    assert grid_p_value(of_inputs) > FALSE_ALARM
+
+
+def test_draws_of_slightly_wrong_inputs_are_found_out():
+    # Negative control.
+    def wrong(p, rng):
+        parts = np.split(np.log(p / (1 - p)) + np.float32(0.04), 1000)
+        return np.vstack([on(part, rng=rng) for part in parts])
+
+    assert grid_p_value(wrong) < FALSE_ALARM
+
+
+def test_many_draws_of_inputs_are_those_of_their_probabilities():
+    x = np.random.default_rng(0).normal(size=(50, 70)).astype(np.float32)
+    np.testing.assert_array_equal(
+        on(x, np.float32(0.5)), bernoulli(sigmoid(x + np.float32(0.5)), generator(0))
+    )
+
+
+def test_few_draws_never_meet_the_same_noise_again():
+    rng = generator(0)
+    shapes = [(10, 64), (10, 65), (1, 3)] * 40  # more than are drawn ahead
+    noise = np.concatenate([rng.little_noise(shape).ravel() for shape in shapes])
+    assert len(np.unique(noise)) == len(noise)
+
+
+def test_noise_of_more_than_is_drawn_ahead():
+    assert generator(0).little_noise((2, sampling._AHEAD)).shape == (2, sampling._AHEAD)
+
+
+def test_scratch_may_be_the_input():
+    for shape in [(5, 7), (50, 70)]:
+        x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        expected = on(x.copy(), 0.5)
+        np.testing.assert_array_equal(draw(x, 0.5, generator(0), scratch=x), expected)
+
+
 # -- rows and chains -------------------------------------------------------------
-
-
-def test_draws_of_scaled_probabilities_are_the_same():
-    p = np.random.default_rng(0).random((30, 41)).astype(np.float32)
-    on = draw(p * 2**16, generator(0))
-    np.testing.assert_array_equal(on, bernoulli(p, generator(0)))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.2, 1.0])
@@ -277,5 +356,6 @@ def test_certain_units_are_certain(size):
 
 def test_a_few_rare_units_are_drawn_like_others():
     x = np.random.default_rng(0).normal(-2, 2, (10, 20)).astype(np.float32)
-    on = draw(sigmoid(x.copy(), 0.0, sampling.N_WORDS), generator(0))
-    np.testing.assert_array_equal(draw_rare(x.copy(), generator(0)), np.flatnonzero(on))
+    np.testing.assert_array_equal(
+        draw_rare(x.copy(), generator(0)), np.flatnonzero(on(x))
+    )

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from enumeration import sigmoid
+from enumeration import toss
 
 from skrbm import BinaryCDRBM
 from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.parameters import Parameters, zeros_like
-from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.sampling import generator
 from skrbm._core.threads import Crew
 from skrbm._core.training import PHASES
 from skrbm._fitting import draw_root
@@ -66,8 +66,11 @@ def test_the_worked_example_through_the_estimator():
     X = np.array([v0])
     for seed in range(20_000):
         draws = generator(_root(seed), PHASES, 0, 0)
-        half = lambda n: np.full((1, n), 0.5, np.float32)  # noqa: E731
-        if [bernoulli(half(n), draws)[0].tolist() for n in (3, 4, 3)] == [h0, v1, h1]:
+        if [toss(np.zeros((1, n)), draws)[0].tolist() for n in (3, 4, 3)] == [
+            h0,
+            v1,
+            h1,
+        ]:
             break
     rbm.set_params(random_state=seed).fit(X)
     np.testing.assert_allclose(rbm.components_.T, W, rtol=1e-6)
@@ -83,13 +86,12 @@ def original(X, n_components, n_iter, root):
         np.zeros(n_features),
         np.zeros(n_components),
     )
-    toss = lambda p, draws: bernoulli(p.astype(np.float32), draws)  # noqa: E731
     for iteration in range(n_iter):
         draws = generator(root, PHASES, iteration, 0)
         for v0 in X:
-            h0 = toss(sigmoid(c + v0 @ W), draws)
-            v1 = toss(sigmoid(b + W @ h0), draws)
-            h1 = toss(sigmoid(c + v1 @ W), draws)
+            h0 = toss((c + v0 @ W)[None], draws)[0]
+            v1 = toss((b + W @ h0)[None], draws)[0]
+            h1 = toss((c + v1 @ W)[None], draws)[0]
             W += 0.1 * (np.outer(v0, h0) - np.outer(v1, h1))
             b += 0.1 * (v0 - v1)
             c += 0.1 * (h0 - h1)

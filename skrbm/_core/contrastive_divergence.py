@@ -34,7 +34,7 @@ from skrbm._core.operations import (
     times_transposed,
 )
 from skrbm._core.parameters import Apart, Parameters
-from skrbm._core.sampling import N_WORDS, bernoulli, draw, draw_rare, drawn, rows_of
+from skrbm._core.sampling import Stream, draw, draw_rare, drawn, rows_of
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, Rows
 
@@ -53,10 +53,10 @@ class _Visible:
         np.subtract(v0, self.mu, out=self.S0)
         times(self.S0, self.W, out=out)
 
-    def sample(self, h: Array, rng: np.random.Generator, out: Array) -> None:
+    def sample(self, h: Array, rng: Stream, out: Array) -> None:
         """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
         x = times_transposed(h, self.W, out=self.Sk)
-        np.subtract(draw(sigmoid(x, self.b, N_WORDS), rng), self.mu, out=self.Sk)
+        np.subtract(draw(x, self.b, rng, scratch=x), self.mu, out=self.Sk)
         times(self.Sk, self.W, out=out)
 
 
@@ -79,7 +79,7 @@ class _SparseVisible:
         """Take the positive rows, and put S0 W in ``out``."""
         self.v0, self.v0_mu = v0, self._times(v0, out)
 
-    def sample(self, h: Array, rng: np.random.Generator, out: Array) -> None:
+    def sample(self, h: Array, rng: Stream, out: Array) -> None:
         """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
         self.h[:, :-2] = h
         self.h[:, -1] = h @ self.model.a + self.model.beta
@@ -111,9 +111,11 @@ class _Share:
         H0: Array,
         Hk: Array,
         h: Array,
+        layers: Sequence[Array],
     ) -> None:
         self.visible, self.rows = visible, rows
         self.H0, self.Hk, self.h = H0, Hk, h
+        self.layers = layers  # H0 and Hk, as one array where they are
 
 
 class MiniBatch:
@@ -153,6 +155,7 @@ class MiniBatch:
         # S stacks both phases, (n + m, n_features), and H too, (n + m, n_components).
         self.S = np.empty((0 if self.sparse else n + m, n_features), dtype)
         self.H = np.empty((n + m, n_components), dtype)
+        self.H0, self.Hk = self.H[:n], self.H[n:]
         self.w = np.repeat(np.array([1 / n, -1 / m], dtype), [n, m])
         self.ones = np.ones(n + m, dtype)
         h = np.empty((m, n_components), dtype) if chains is None else chains
@@ -166,15 +169,16 @@ class MiniBatch:
                 visible = _SparseVisible(model, mu, negative.stop - negative.start)
             else:
                 visible = _Visible(model, mu, self.S[rows], self.S[below])
-            share = _Share(visible, rows, self.H[rows], self.H[below], h[negative])
-            self.shares.append(share)
+            H0, Hk = self.H0[rows], self.Hk[negative]
+            layers = [self.H] if count == 1 else [H0, Hk]
+            self.shares.append(_Share(visible, rows, H0, Hk, h[negative], layers))
         self.slabs = cut(n_features, count_slabs(n + m, n_features, n_weights))
 
     def run_phases(
         self,
         X: Rows,
         index: Array,
-        streams: Sequence[np.random.Generator],
+        streams: Sequence[Stream],
         crew: Crew,
     ) -> None:
         """Fill both layers in both phases from the rows ``X[index]``.
@@ -193,32 +197,31 @@ class MiniBatch:
 
         crew.map(run, range(len(self.shares)))
 
-    def _run_share(self, share: _Share, v0: Rows, rng: np.random.Generator) -> None:
+    def _run_share(self, share: _Share, v0: Rows, rng: Stream) -> None:
         """Run both phases: h0, then k times v ~ P(v | h) and hk."""
         visible, H0, Hk, h = share.visible, share.H0, share.Hk, share.h
         c = self.model.c
+        # H0 and Hk hold the inputs of the hidden units until all is drawn.
         visible.load(v0, out=H0)
         if self.sample_statistics:
-            H0[...] = draw(sigmoid(H0, c, N_WORDS), rng)
-            if not self.persistent:
-                h[...] = H0
-        else:
-            sigmoid(H0, c)
-            if not self.persistent:
-                bernoulli(H0, rng, out=h)
+            H0[...] = draw(H0, c, rng, scratch=H0)
+        if not self.persistent:
+            h[...] = H0 if self.sample_statistics else draw(H0, c, rng, scratch=h)
         for step in range(self.n_gibbs_steps):
             if step > 0:
-                bernoulli(Hk, rng, out=h)
+                h[...] = draw(Hk, c, rng, scratch=h)
             visible.sample(h, rng, out=Hk)
-            sigmoid(Hk, c)
         if self.persistent or self.sample_statistics:
-            bernoulli(Hk, rng, out=h)
+            h[...] = draw(Hk, c, rng, scratch=h)
         if self.sample_statistics:
             Hk[...] = h
+        else:
+            for H in share.layers:
+                sigmoid(H, c)
 
     def mean_activity(self) -> Array:
         """Return the mean of h0."""
-        return self.w[: self.n] @ self.H[: self.n]
+        return np.dot(self.w[: self.n], self.H0)
 
     def add_gradient(
         self,
@@ -238,22 +241,21 @@ class MiniBatch:
         """
         w = learning_rate * self.w
         # G = w * ([h0; hk] - lambda), in the place of the hidden layer.
-        G, n = self.H, self.n
-        G[:n] -= lam if pull is None else lam - pull
-        G[n:] -= lam
+        G, H0, Hk, c = self.H, self.H0, self.Hk, target.c
+        H0 -= lam if pull is None else lam - pull
+        Hk -= lam
         G *= w[:, None]
-        r = w - G @ lam
-        c = target.c
-        c += self.ones @ G
+        r = w - np.dot(G, lam)
+        c += np.dot(self.ones, G)
         if isinstance(target, Apart):
             self._add_sparse_gradient(target, np.column_stack([G, r]), keep)
             return
         W, b, _ = target
 
         def add(slab: slice) -> None:
-            S = self.S[:, slab]
+            S, b_part = self.S[:, slab], b[slab]
             add_product(W[slab], S, G, keep)
-            b[slab] += r @ S
+            b_part += r @ S
 
         crew.map(add, self.slabs)
 

@@ -30,7 +30,7 @@ def times(x: Rows, W: Array, out: Array | None = None) -> Array:
     """Return ``x W``."""
     # x: (n, f)  W: (f, c) -> (n, c)
     if isinstance(x, np.ndarray):
-        return np.matmul(x, W, out=out)
+        return np.dot(x, W, out=out)
     if out is None:
         return x @ W
     out[...] = x @ W
@@ -76,17 +76,22 @@ def move_towards(mean: Array, value: Array, step: float) -> None:
     _blas("axpy", mean.dtype)(value.reshape(-1), mean.reshape(-1), a=step)
 
 
-def sigmoid(x: Array, intercept: Array | float = 0.0, scale: float = 1.0) -> Array:
-    """Turn x into ``scale / (1 + exp(-(x + intercept)))``, in place.
+def sigmoid(
+    x: Array,
+    intercept: Array | float = 0.0,
+    scale: float = 1.0,
+    out: Array | None = None,
+) -> Array:
+    """Turn x into ``scale / (1 + exp(-(x + intercept)))``, in place without ``out``.
 
     Accurate to rounding for every x.  The exponential of a large -x may overflow
     to infinity, which gives the right limit; callers silence that warning once,
     around their loop.
     """
-    np.subtract(np.negative(intercept), x, out=x)
-    np.exp(x, out=x)
-    x += 1
-    return np.divide(scale, x, out=x)
+    out = np.subtract(np.negative(intercept), x, out=x if out is None else out)
+    np.exp(out, out=out)
+    out += 1
+    return np.divide(scale, out, out=out)
 
 
 def softplus(x: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -15,24 +15,45 @@ from skrbm._core.types import Array, DType, Rows, is_sparse
 
 # Draws compare a probability with 16 random bits.
 N_WORDS = 1 << 16
-# Fewer draws than this take 53 random bits each: that wastes most of them, but costs
-# less than the calls that it takes to do with 16.
+# Fewer draws than this take 53 random bits each: that costs more, but less than the
+# calls that it takes to do with 16.  Those for the next few calls are drawn at once.
 _FEW_DRAWS = 2048
+_AHEAD = 8192
 # Below this probability `draw_rare` draws a unit at a discount.  The logit is a little
 # low, so that rounding never decides.
 _RARE = 1 / 128
 _RARE_LOGIT = math.log(_RARE / (1 - _RARE)) - 1e-3
 
 
-def generator(root: int, *key: int) -> np.random.Generator:
+class Stream(np.random.Generator):
+    """A generator that draws logistic noise ahead, for calls that want only a little.
+
+    x exceeds log(u / (1 - u)), for a uniform number u, with probability sigmoid(x).
+    """
+
+    def __init__(self, bit_generator: np.random.BitGenerator) -> None:
+        super().__init__(bit_generator)
+        self._ahead: dict[tuple[int, ...], Iterator[Array]] = {}
+
+    def little_noise(self, shape: tuple[int, ...]) -> Array:
+        """Return logistic noise; many calls of one shape share one supply."""
+        noise = next(self._ahead.get(shape, iter(())), None)
+        if noise is None:
+            n_calls = _AHEAD // max(1, math.prod(shape)) or 1
+            u = self.random((n_calls, *shape))
+            with np.errstate(divide="ignore"):  # u may be 0
+                self._ahead[shape] = iter(np.log(u / (1 - u)))
+            noise = next(self._ahead[shape])
+        return noise
+
+
+def generator(root: int, *key: int) -> Stream:
     """Return the stream of random numbers that belongs to ``key`` under ``root``.
 
     Streams with different keys are independent, and none needs another to have
     been drawn from: an epoch, or a share of it, can be repeated anywhere.
     """
-    return np.random.Generator(
-        np.random.SFC64(np.random.SeedSequence(root, spawn_key=key))
-    )
+    return Stream(np.random.SFC64(np.random.SeedSequence(root, spawn_key=key)))
 
 
 def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> Array:
@@ -43,7 +64,7 @@ def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> A
     if p.size < _FEW_DRAWS:
         on = rng.random(p.shape) < p
     else:
-        on = draw(p * p.dtype.type(N_WORDS), rng)
+        on = settle(p * p.dtype.type(N_WORDS), random_words(p.shape, rng), rng)
     if out is None:
         return on.astype(p.dtype)
     out[...] = on
@@ -59,17 +80,18 @@ def drawn(rows: Rows, rng: np.random.Generator) -> Rows:
     return rows
 
 
-def draw(scaled: Array, rng: np.random.Generator) -> Array:
-    """Return booleans that are True with probability ``scaled / N_WORDS``.
+def draw(x: Array, intercept: Array | float, rng: Stream, scratch: Array) -> Array:
+    """Return booleans that are True with probability ``sigmoid(x + intercept)``.
 
-    Overwrites ``scaled``.
+    Overwrites ``scratch``, which may be x itself.
     """
-    if scaled.size < _FEW_DRAWS:
-        return np.less(rng.random(scaled.shape) * N_WORDS, scaled)
-    return settle(scaled, random_words(scaled.shape, rng), rng)
+    if x.size < _FEW_DRAWS:
+        return np.add(x, intercept, out=scratch) > rng.little_noise(x.shape)
+    scaled = sigmoid(x, intercept, N_WORDS, out=scratch)
+    return settle(scaled, random_words(x.shape, rng), rng)
 
 
-def draw_rare(x: Array, rng: np.random.Generator) -> Array:
+def draw_rare(x: Array, rng: Stream) -> Array:
     """Return where in x.ravel() units are on, each with probability sigmoid(x).
 
     Units with a probability below `_RARE`, most of them as a rule, are on where a
@@ -79,7 +101,7 @@ def draw_rare(x: Array, rng: np.random.Generator) -> Array:
     x = x.reshape(-1)
     frequent = np.flatnonzero(x > _RARE_LOGIT)
     if x.size < _FEW_DRAWS or len(frequent) > x.size >> 4:
-        return np.flatnonzero(draw(sigmoid(x, 0.0, N_WORDS), rng))
+        return np.flatnonzero(draw(x, 0.0, rng, scratch=x))
     candidates = successes(x.size, _RARE, rng)
     candidates = candidates[x[candidates] <= _RARE_LOGIT]
     rare_on = rng.random(len(candidates)) * _RARE < sigmoid(x[candidates])

@@ -13,10 +13,10 @@ from typing import cast
 import numpy as np
 
 from skrbm._core.averaging import Average
-from skrbm._core.contrastive_divergence import MAX_SHARES, MiniBatch
+from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.operations import move_towards
 from skrbm._core.parameters import Apart, Parameters, shift, zeros_like
-from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.sampling import Stream, bernoulli, generator
 from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows, is_sparse
 
@@ -233,15 +233,16 @@ class _Loop:
             order = np.arange(self.X.shape[0])
         if settings.shuffle:
             order = generator(state.root, SHUFFLE, state.epoch).permutation(order)
-        streams = [
-            generator(state.root, PHASES, state.epoch, share)
-            for share in range(MAX_SHARES)
-        ]
         learning_rate = 0.0
         state.shift(self.mu)
         if is_sparse(self.X):
             self.state = state = state.apart(self.mu)
             self.mini_batches.clear()  # they hold the arrays of the last epoch
+        largest = self.mini_batch(min(settings.batch_size, len(order)))
+        streams = [
+            generator(state.root, PHASES, state.epoch, share)
+            for share in range(len(largest.shares))
+        ]
         for start in range(0, len(order), settings.batch_size):
             learning_rate = rate(start / len(order))
             index = order[start : start + settings.batch_size]
@@ -258,7 +259,7 @@ class _Loop:
     def update(
         self,
         index: Array,
-        streams: Sequence[np.random.Generator],
+        streams: Sequence[Stream],
         learning_rate: float,
     ) -> None:
         """Follow the gradient of the mini-batch ``X[index]``."""
