@@ -479,7 +479,12 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize(
     ("shape", "n_shares", "n_slabs"),
-    [((400, 784, 500), 4, 4), ((46, 1024, 1000), 1, 2), ((220, 300, 700), 2, 2)],
+    [
+        ((400, 784, 500), 2, 4),
+        ((1030, 300, 220), 4, 2),
+        ((46, 1024, 1000), 1, 2),
+        ((220, 300, 700), 2, 2),
+    ],
 )
 def test_large_mini_batches_get_the_plain_gradient(
     shape, n_shares, n_slabs, make, persistent, centred
@@ -538,8 +543,9 @@ def test_large_mini_batches_get_the_plain_gradient(
 def test_the_number_of_shares_depends_on_the_shape():
     assert count_shares(191, 10**9) == 1  # few rows
     assert count_shares(192, 10**9) == 2
-    assert count_shares(383, 10**9) == 2
-    assert count_shares(400, 10_000) == 1  # over in no time
+    assert count_shares(1023, 10**9) == 2
+    assert count_shares(1024, 10**9) == 4
+    assert count_shares(1024, 10_000) == 1  # over in no time
     assert count_shares(10**6, 10**9) == MAX_SHARES
     assert count_shares(0, 10**9) == 1
 

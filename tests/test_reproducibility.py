@@ -90,20 +90,20 @@ def test_another_process_agrees(X, tmp_path):
 
 
 def wide():
-    return (np.random.default_rng(0).random((900, 784)) < 0.2).astype(np.uint8)
+    return (np.random.default_rng(0).random((2200, 784)) < 0.2).astype(np.uint8)
 
 
 def make_wide(**changes):
     return BinaryCDRBM(
-        500, n_iter=1, batch_size=400, learning_rate=0.05, random_state=0, **changes
+        500, n_iter=1, batch_size=1030, learning_rate=0.05, random_state=0, **changes
     )
 
 
 @pytest.mark.parametrize("changes", [{}, {"persistent": True, "n_chains": 60}])
 def test_the_number_of_threads_never_shows(changes):
     X = wide()
-    assert count_shares(400, 784 * 500) > 3
-    assert count_slabs(460, 784, 784 * 500) > 3
+    assert count_shares(1030, 784 * 500) > 3
+    assert count_slabs(1090, 784, 784 * 500) > 3
     one = make_wide(n_jobs=1, **changes).fit(X)
     for n_jobs in (2, 3, -1, None):
         other = make_wide(n_jobs=n_jobs, **changes).fit(X)

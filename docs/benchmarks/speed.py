@@ -27,6 +27,7 @@ from skrbm import BinaryCDRBM
 
 N_ROWS, N_FEATURES, N_COMPONENTS = 10_000, 784, 500
 REPETITIONS = 7
+PAUSE = 0.1  # seconds
 
 
 def binary(n_rows, n_features=N_FEATURES, dtype=np.float32, seed=0):
@@ -49,6 +50,8 @@ def interleaved(contenders: dict[str, Callable[[], float]]) -> dict[str, np.ndar
     seconds = {name: [] for name in contenders}
     for repetition in range(REPETITIONS + 1):
         for name, measure in contenders.items():
+            # Threads of BLAS spin on after a product, at the cost of what comes next.
+            time.sleep(PAUSE)
             value = measure()
             if repetition:
                 seconds[name].append(value)

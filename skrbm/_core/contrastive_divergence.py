@@ -285,10 +285,11 @@ _HANDOVER = 1 << 24
 def count_shares(n_rows: int, n_weights: int) -> int:
     """Return in how many shares to cut the rows of a mini-batch.
 
-    Shares of fewer than 96 rows slow their products down by more than a second
-    thread makes up for.
+    Each share costs BLAS a pass over W before it multiplies.  A second thread makes
+    up for that from 96 rows a share on; cutting further wants 256.
     """
-    return _power_of_two(min(n_rows // 96, n_rows * n_weights // _HANDOVER))
+    n_shares = max(min(n_rows // 96, 2), n_rows // 256)
+    return _power_of_two(min(n_shares, n_rows * n_weights // _HANDOVER))
 
 
 def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
