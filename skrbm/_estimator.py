@@ -335,6 +335,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             else:
                 outcome = _fitting.run_once(X, state, settings, crew)
         self._expose(outcome, whole)
+        _fitting.warn_of_trouble(outcome, p)
         return self
 
     def _resumed_state(self, X, rows):
@@ -351,7 +352,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return _fitting.resumed_state(state, X, rows, self.binarize)
 
     def _expose(self, outcome, whole):
-        """Set the fitted attributes, then say what went wrong."""
+        """Set the fitted attributes; raise what ended training early."""
         self._state = outcome.state
         W, self.intercept_visible_, self.intercept_hidden_ = outcome.state.model()
         self.components_ = W.T
@@ -362,7 +363,6 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self.history_ = outcome.history
         if outcome.error is not None:
             raise outcome.error
-        _fitting.warn_of_trouble(outcome, self.get_params(deep=False))
 
     # -- queries -----------------------------------------------------------------
 

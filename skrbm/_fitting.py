@@ -283,4 +283,4 @@ def _trouble_held_out(score: Array, p: Mapping[str, Any]) -> str:
 
 def _warn(message: str) -> None:
     # To the line that called fit.
-    warnings.warn(message, ConvergenceWarning, stacklevel=6)
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)

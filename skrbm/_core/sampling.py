@@ -37,14 +37,14 @@ class Stream(np.random.Generator):
 
     def little_noise(self, shape: tuple[int, ...]) -> Array:
         """Return logistic noise; many calls of one shape share one supply."""
-        noise = next(self._ahead.get(shape, iter(())), None)
-        if noise is None:
+        try:
+            return next(self._ahead[shape])
+        except (KeyError, StopIteration):
             n_calls = _AHEAD // max(1, math.prod(shape)) or 1
             u = self.random((n_calls, *shape))
             with np.errstate(divide="ignore"):  # u may be 0
                 self._ahead[shape] = iter(np.log(u / (1 - u)))
-            noise = next(self._ahead[shape])
-        return noise
+            return next(self._ahead[shape])
 
 
 def generator(root: int, *key: int) -> Stream:
