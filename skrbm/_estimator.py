@@ -17,7 +17,7 @@ from skrbm._core import energy
 from skrbm._core.blocks import converted, map_rows
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
-from skrbm._core.sampling import bernoulli, generator, gibbs_chain
+from skrbm._core.sampling import Stream, bernoulli, gibbs_chain
 from skrbm._core.training import SAMPLE
 from skrbm._hyperparameters import check_parameters, training_settings
 from skrbm._validation import check_rows, integer
@@ -539,7 +539,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         v, model = self._rows(v), self._model()
         integer(1)("n_steps", n_steps)
         v = converted(v, model.W.dtype, self.binarize)
-        rng = generator(_fitting.draw_root(check_random_state(random_state)))
+        rng = Stream(_fitting.draw_root(check_random_state(random_state)))
         return gibbs_chain(model, v, n_steps, rng).astype(bool)
 
     def sample(self, n_samples=1, *, n_gibbs_steps=1000, random_state=None):
@@ -567,7 +567,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         integer(1)("n_samples", n_samples)
         integer(1)("n_gibbs_steps", n_gibbs_steps)
         seed = self.random_state if random_state is None else random_state
-        rng = generator(_fitting.draw_root(check_random_state(seed)), SAMPLE)
+        rng = Stream(_fitting.draw_root(check_random_state(seed)), SAMPLE)
         start = np.clip(self.visible_mean_, 0, 1).astype(model.W.dtype)
         v = bernoulli(np.tile(start, (n_samples, 1)), rng)
         return gibbs_chain(model, v, n_gibbs_steps, rng).astype(bool)

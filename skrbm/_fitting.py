@@ -17,7 +17,7 @@ from skrbm._core.blocks import converted, map_rows, moments
 from skrbm._core.monitoring import Monitor
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
-from skrbm._core.sampling import generator
+from skrbm._core.sampling import Stream
 from skrbm._core.threads import Crew, usable_threads
 from skrbm._core.training import (
     INITIALISE,
@@ -73,7 +73,7 @@ def new_state(
         np.clip(mean, 0, 1),
         n_rows,
         p["n_components"],
-        generator(root, INITIALISE),
+        Stream(root, INITIALISE),
         weight_scale=p["weight_scale"],
         visible_intercept=p["visible_intercept_init"],
         hidden_intercept=p["hidden_intercept_init"],
@@ -110,7 +110,7 @@ def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
             f"train on: n_samples={n_rows}, {n_held_out} held out. "
             "Give more rows or set early_stopping=False."
         )
-    order = generator(root, SPLIT).permutation(n_rows)
+    order = Stream(root, SPLIT).permutation(n_rows)
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
@@ -188,7 +188,7 @@ def _monitor(
 ) -> Monitor:
     """Return a monitor on so few rows that it costs a few per cent of an epoch."""
     pool = np.arange(X.shape[0]) if rows is None else rows
-    rng = generator(state.root, MONITOR)
+    rng = Stream(state.root, MONITOR)
     n_rows = min(len(pool), max(10, min(len(pool) // 50, 500)))
     watched = X[rng.choice(pool, n_rows, replace=False)]
     valid = None

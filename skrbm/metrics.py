@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_random_state
 from skrbm import _fitting
 from skrbm._core import partition
 from skrbm._core.blocks import converted
-from skrbm._core.sampling import generator
+from skrbm._core.sampling import Stream
 from skrbm._core.training import START
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
@@ -341,5 +341,5 @@ def _starting_rows(
 ) -> np.ndarray:
     """Return rows of X for the reverse chains to start from, each drawn alike."""
     X = rbm._rows(X)
-    chosen = generator(root, START).choice(X.shape[0], n_chains)
+    chosen = Stream(root, START).choice(X.shape[0], n_chains)
     return converted(dense(X[np.sort(chosen)]), dtype, rbm.binarize)

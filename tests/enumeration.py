@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import draw, generator
+from skrbm._core.sampling import Stream, draw
 from skrbm._core.training import HIDDEN_MEAN_RATE, PHASES, SCHEDULES, SHUFFLE
 
 # Chance that one statistical test fails for a correct program with another seed.
@@ -119,8 +119,8 @@ def plain_training(X, state, settings, n_epochs, n_shares=1):
     for epoch in range(state.epoch, state.epoch + n_epochs):
         order = np.arange(n_rows)
         if settings.shuffle:
-            order = generator(state.root, SHUFFLE, epoch).permutation(n_rows)
-        rngs = [generator(state.root, PHASES, epoch, i) for i in range(n_shares)]
+            order = Stream(state.root, SHUFFLE, epoch).permutation(n_rows)
+        rngs = [Stream(state.root, PHASES, epoch, i) for i in range(n_shares)]
         for start in range(0, n_rows, settings.batch_size):
             v0 = X[order[start : start + settings.batch_size]].astype(dtype)
             n = len(v0)

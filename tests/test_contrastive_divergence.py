@@ -26,14 +26,14 @@ from skrbm._core.contrastive_divergence import (
     count_slabs,
 )
 from skrbm._core.parameters import Apart, Parameters, shift
-from skrbm._core.sampling import generator
+from skrbm._core.sampling import Stream
 from skrbm._core.threads import Crew
 
 CREW = Crew()
 
 
 def streams(seed=0):
-    return [generator(seed, share) for share in range(MAX_SHARES)]
+    return [Stream(seed, share) for share in range(MAX_SHARES)]
 
 
 def cut_in(monkeypatch, n_shares, n_slabs):
@@ -50,22 +50,22 @@ def _cuts(request, monkeypatch):
 whole_and_cut = pytest.mark.usefixtures("_cuts")
 
 
-def mini_batch_of(model, n, chains=None, mu=None, *, sparse=False, **how):
+def mini_batch_of(model, n, chains=None, mu=None, *, sparse=False, crew=CREW, **how):
     """Return a mini-batch of a model given in the ordinary form."""
     model = model.copy()
     mu = np.zeros_like(model.b) if mu is None else mu.astype(model.b.dtype)
     shift(model, mu)
     if sparse:
         model = Apart.take(model, mu)
-    return MiniBatch(model, mu, n, chains, **how)
+    return MiniBatch(model, mu, n, chains, crew=crew, **how)
 
 
-def run(mini_batch, rows, rngs=None, crew=CREW):
+def run(mini_batch, rows, rngs=None):
     """Run the phases of a mini-batch of all rows, in order."""
-    mini_batch.run_phases(rows, np.arange(rows.shape[0]), rngs or streams(), crew)
+    mini_batch.run_phases(rows, np.arange(rows.shape[0]), rngs or streams())
 
 
-def gradient(mini_batch, mu=None, lam=None, crew=CREW, **how):
+def gradient(mini_batch, mu=None, lam=None, **how):
     """Return, in the ordinary form, what a mini-batch would add to zero."""
     c, n_features = mini_batch.model.c, len(mini_batch.mu)
     zeros = [np.zeros(shape, c.dtype) for shape in ((n_features, len(c)), n_features)]
@@ -74,7 +74,7 @@ def gradient(mini_batch, mu=None, lam=None, crew=CREW, **how):
     mu = np.zeros(n_features, c.dtype) if mu is None else mu.astype(c.dtype)
     if mini_batch.sparse:
         target = Apart.take(target, mu, change=True)
-    mini_batch.add_gradient(target, 1.0, lam, crew, **how)
+    mini_batch.add_gradient(target, 1.0, lam, **how)
     if mini_batch.sparse:
         target = target.restore(mu)
     shift(target, -mu)
@@ -315,7 +315,7 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
 
     target = Parameters(W, b, c).copy()
     shift(target, mu)
-    mini_batch.add_gradient(target, rate, lam, CREW)
+    mini_batch.add_gradient(target, rate, lam)
     shift(target, -mu)
     np.testing.assert_allclose(target.W, W_new, atol=tolerance)
     np.testing.assert_allclose(target.b, b_new, atol=tolerance)
@@ -328,7 +328,7 @@ def test_weights_shrink_before_the_gradient_is_added(dtype, tolerance):
     expected = gradient(phases(10, None, dtype)[0])
     mini_batch, before, *_ = phases(10, None, dtype)
     target = before.copy()
-    mini_batch.add_gradient(target, 1.0, np.zeros_like(target.c), CREW, keep=0.75)
+    mini_batch.add_gradient(target, 1.0, np.zeros_like(target.c), keep=0.75)
     np.testing.assert_allclose(target.W, 0.75 * before.W + expected.W, atol=tolerance)
     np.testing.assert_allclose(target.b, before.b + expected.b, atol=tolerance)
     np.testing.assert_allclose(target.c, before.c + expected.c, atol=tolerance)
@@ -467,7 +467,7 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
     index = rng.permutation(40)[:11]
     how = {"sparse": make is sparse.csr_array, "binarize": threshold}
     named, given = (mini_batch_of(random_model(6, 4), 11, **how) for _ in range(2))
-    named.run_phases(make(X), index, streams(), CREW)
+    named.run_phases(make(X), index, streams())
     run(given, make(X[index]))
     np.testing.assert_array_equal(visible(named)[:11], X[index] > 0.3)
     np.testing.assert_array_equal(visible(named), visible(given))
@@ -481,6 +481,7 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
     ("shape", "n_shares", "n_slabs"),
     [
         ((400, 784, 500), 2, 4),
+        ((150, 2000, 60), 1, 1),  # sparse rows in two blocks
         ((1030, 300, 220), 4, 2),
         ((46, 1024, 1000), 1, 2),
         ((220, 300, 700), 2, 2),
@@ -508,13 +509,13 @@ def test_large_mini_batches_get_the_plain_gradient(
     def results(crew):
         chains = start.copy() if persistent else None
         mini_batch = mini_batch_of(
-            model, n, chains, mu, sparse=make is sparse.csr_array
+            model, n, chains, mu, sparse=make is sparse.csr_array, crew=crew
         )
         assert len(mini_batch.shares) == n_shares
         assert len(mini_batch.slabs) == n_slabs
-        run(mini_batch, batch, crew=crew)
+        run(mini_batch, batch)
         V, H = visible(mini_batch), mini_batch.H.copy()
-        return V, H, gradient(mini_batch, mu, lam, crew), chains
+        return V, H, gradient(mini_batch, mu, lam), chains
 
     V, H, (dW, db, dc), _ = results(CREW)
     np.testing.assert_allclose(V[:n], rows, atol=1e-6)

@@ -12,7 +12,6 @@ from skrbm._core.sampling import (
     bernoulli,
     draw,
     draw_rare,
-    generator,
     gibbs_chain,
     rows_of,
     settle,
@@ -34,7 +33,7 @@ class FixedRest:
 
 
 def test_a_stream_depends_on_its_root_and_its_key_alone():
-    draw = lambda *key: generator(*key).random(4).tolist()  # noqa: E731
+    draw = lambda *key: Stream(*key).random(4).tolist()  # noqa: E731
     assert draw(1, 2, 3) == draw(1, 2, 3)
     keys = [(1, 2, 3), (1, 3, 2), (1, 2), (2, 2, 3), (1,), (2**127, 2, 3)]
     assert len({tuple(draw(*key)) for key in keys}) == len(keys)
@@ -72,24 +71,24 @@ def test_zero_and_one_are_certain(p, rest, dtype, word):
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 1001])
 def test_any_number_of_draws(size):
     p = np.full(size, 0.5, np.float32)
-    assert bernoulli(p, generator(0)).shape == (size,)
+    assert bernoulli(p, Stream(0)).shape == (size,)
 
 
 def test_draws_go_where_they_are_told():
     p = np.random.default_rng(0).random((50, 7)).astype(np.float32)
-    expected = bernoulli(p, generator(0))
+    expected = bernoulli(p, Stream(0))
     np.testing.assert_array_equal(
-        bernoulli(p, generator(0), out=np.empty(p.shape, bool)), expected
+        bernoulli(p, Stream(0), out=np.empty(p.shape, bool)), expected
     )
     assert set(np.unique(expected)) == {0, 1}
     in_place = p.copy()
-    assert bernoulli(in_place, generator(0), out=in_place) is in_place
+    assert bernoulli(in_place, Stream(0), out=in_place) is in_place
     np.testing.assert_array_equal(in_place, expected)
 
 
 def p_value_of_draws(p, draw):
     """Return the two-sided p-value of the number of ones among 20 times 2^20."""
-    rng = generator(0)
+    rng = Stream(0)
     ones = sum(int(draw(np.full(1 << 20, p, np.float32), rng).sum()) for _ in range(20))
     return stats.binomtest(ones, 20 << 20, float(np.float32(p))).pvalue
 
@@ -112,7 +111,7 @@ def test_draws_without_the_tie_rule_do_not(p):
 def grid_p_value(draw):
     p = np.linspace(0.01, 0.99, 64, dtype=np.float32)
     n = 20_000
-    ones = draw(np.tile(p, (n, 1)), generator(1)).sum(axis=0, dtype=np.float64)
+    ones = draw(np.tile(p, (n, 1)), Stream(1)).sum(axis=0, dtype=np.float64)
     statistic = ((ones - n * p) ** 2 / (n * p * (1 - p))).sum()
     return stats.chi2.sf(statistic, len(p))
 
@@ -132,7 +131,7 @@ def test_draws_of_slightly_wrong_probabilities_are_found_out():
 
 def test_neighbouring_draws_are_independent():
     # Four draws share one 64-bit word.  False-alarm rate 1e-6.
-    bits = bernoulli(np.full((200_000, 4), 0.5, np.float32), generator(2))
+    bits = bernoulli(np.full((200_000, 4), 0.5, np.float32), Stream(2))
     counts = np.bincount(indices(bits), minlength=16)
     assert chi_square(counts, np.full(16, 1 / 16)) > FALSE_ALARM
 
@@ -143,7 +142,7 @@ def test_neighbouring_draws_are_independent():
 def on(x, intercept=0.0, rng=None):
     """Return where units are on."""
     x = np.asarray(x)
-    return draw(x, intercept, rng or generator(0), scratch=np.empty_like(x))
+    return draw(x, intercept, rng or Stream(0), scratch=np.empty_like(x))
 
 
 class EvenStream(Stream):
@@ -161,7 +160,7 @@ def test_every_input_meets_its_probability_over_all_uniform_numbers(dtype):
     n_calls = sampling._AHEAD // 128
     inputs = [-40, -9.01, -1, -1e-3, 0, 1e-3, 1, 9.01, 40, *np.linspace(-7, 7, 50)]
     for x in np.array(inputs, dtype):
-        rng = EvenStream(np.random.SFC64(0))
+        rng = EvenStream(0)
         ones = sum(on(np.full(shape, x), rng=rng).sum() for _ in range(n_calls))
         assert ones == np.ceil(n_calls * 128 * sigmoid(np.array(x, float)))
 
@@ -199,26 +198,26 @@ def test_draws_of_slightly_wrong_inputs_are_found_out():
 def test_many_draws_of_inputs_are_those_of_their_probabilities():
     x = np.random.default_rng(0).normal(size=(50, 70)).astype(np.float32)
     np.testing.assert_array_equal(
-        on(x, np.float32(0.5)), bernoulli(sigmoid(x + np.float32(0.5)), generator(0))
+        on(x, np.float32(0.5)), bernoulli(sigmoid(x + np.float32(0.5)), Stream(0))
     )
 
 
 def test_few_draws_never_meet_the_same_noise_again():
-    rng = generator(0)
+    rng = Stream(0)
     shapes = [(10, 64), (10, 65), (1, 3)] * 40  # more than are drawn ahead
     noise = np.concatenate([rng.little_noise(shape).ravel() for shape in shapes])
     assert len(np.unique(noise)) == len(noise)
 
 
 def test_noise_of_more_than_is_drawn_ahead():
-    assert generator(0).little_noise((2, sampling._AHEAD)).shape == (2, sampling._AHEAD)
+    assert Stream(0).little_noise((2, sampling._AHEAD)).shape == (2, sampling._AHEAD)
 
 
 def test_scratch_may_be_the_input():
     for shape in [(5, 7), (50, 70)]:
         x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         expected = on(x.copy(), 0.5)
-        np.testing.assert_array_equal(draw(x, 0.5, generator(0), scratch=x), expected)
+        np.testing.assert_array_equal(draw(x, 0.5, Stream(0), scratch=x), expected)
 
 
 # -- rows and chains -------------------------------------------------------------
@@ -241,7 +240,7 @@ def test_rows_are_made_of_places(dtype, rate):
 def chain_p_value(model, n_steps, law):
     """Return the p-value of where chains from one v end, under a law over all v."""
     v = np.tile(np.array([1, 0, 1, 0], np.float32), (50_000, 1))
-    end = gibbs_chain(model.astype(np.float32), v, n_steps, generator(3))
+    end = gibbs_chain(model.astype(np.float32), v, n_steps, Stream(3))
     return chi_square(np.bincount(indices(end), minlength=16), law)
 
 
@@ -263,8 +262,8 @@ def test_chains_take_sparse_rows_and_leave_them_alone():
     model = random_model(4, 3).astype(np.float32)
     V = states(4).astype(np.float32)
     rows = sparse.csr_array(V)
-    end = gibbs_chain(model, rows, 2, generator(0))
-    np.testing.assert_array_equal(end, gibbs_chain(model, V, 2, generator(0)))
+    end = gibbs_chain(model, rows, 2, Stream(0))
+    np.testing.assert_array_equal(end, gibbs_chain(model, V, 2, Stream(0)))
     np.testing.assert_array_equal(rows.toarray(), states(4))
 
 
@@ -274,7 +273,7 @@ def test_chains_take_sparse_rows_and_leave_them_alone():
 @pytest.mark.parametrize("n_trials", [0, 1, 2, 100, 10_000])
 @pytest.mark.parametrize("p", [1 / 128, 0.5, 1.0])
 def test_successes_are_among_the_trials_in_order(p, n_trials):
-    places = successes(n_trials, p, generator(0))
+    places = successes(n_trials, p, Stream(0))
     assert (np.diff(places) > 0).all()
     assert ((places >= 0) & (places < n_trials)).all()
     if p == 1:
@@ -284,7 +283,7 @@ def test_successes_are_among_the_trials_in_order(p, n_trials):
 def success_p_values(p, draw):
     """Return p-values: of each place's frequency, and of the number of successes."""
     n_trials, n = 50, 40_000
-    rng = generator(4)
+    rng = Stream(4)
     found = [draw(n_trials, p, rng) for _ in range(n)]
     counts = np.bincount(np.concatenate(found), minlength=n_trials)
     statistic = ((counts - n * p) ** 2 / (n * p * (1 - p))).sum()
@@ -317,7 +316,7 @@ def rare_p_value(draw):
     )
     n = 60_000
     x = np.tile(np.log(p / (1 - p)), (n, 1)).astype(np.float32)
-    ones = np.bincount(draw(x, generator(5)) % len(p), minlength=len(p))
+    ones = np.bincount(draw(x, Stream(5)) % len(p), minlength=len(p))
     statistic = ((ones - n * p) ** 2 / (n * p * (1 - p))).sum()
     return stats.chi2.sf(statistic, len(p))
 
@@ -339,7 +338,7 @@ def test_rare_units_of_other_probabilities_are_found_out(factor):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_unit_is_named_once(dtype):
     x = np.random.default_rng(0).normal(-6, 1, (100, 50)).astype(dtype)
-    on = draw_rare(x, generator(0))
+    on = draw_rare(x, Stream(0))
     assert len(on) > 10
     assert len(np.unique(on)) == len(on)
 
@@ -347,15 +346,11 @@ def test_a_unit_is_named_once(dtype):
 @pytest.mark.parametrize("size", [0, 1, 5000])
 def test_certain_units_are_certain(size):
     x = np.full(size, -np.inf)
-    assert len(draw_rare(x.copy(), generator(0))) == 0
+    assert len(draw_rare(x.copy(), Stream(0))) == 0
     x[::100] = np.inf
-    np.testing.assert_array_equal(
-        draw_rare(x.copy(), generator(0)), np.flatnonzero(x > 0)
-    )
+    np.testing.assert_array_equal(draw_rare(x.copy(), Stream(0)), np.flatnonzero(x > 0))
 
 
 def test_a_few_rare_units_are_drawn_like_others():
     x = np.random.default_rng(0).normal(-2, 2, (10, 20)).astype(np.float32)
-    np.testing.assert_array_equal(
-        draw_rare(x.copy(), generator(0)), np.flatnonzero(on(x))
-    )
+    np.testing.assert_array_equal(draw_rare(x.copy(), Stream(0)), np.flatnonzero(on(x)))

@@ -10,7 +10,7 @@ from scipy import sparse
 from skrbm._core import averaging, contrastive_divergence
 from skrbm._core.contrastive_divergence import count_shares
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import generator
+from skrbm._core.sampling import Stream
 from skrbm._core.threads import Crew
 from skrbm._core.training import (
     HIDDEN_MEAN_RATE,
@@ -150,7 +150,7 @@ def test_only_the_rows_named_are_trained_on():
     chosen = np.array([3, 4, 8, 20])
     how = settings(centered=True)
     (after,) = epochs(X, chosen, start(X), how, 1, Crew())
-    order = generator(7, SHUFFLE, 0).permutation(chosen)
+    order = Stream(7, SHUFFLE, 0).permutation(chosen)
     state = start(X)
     *_, (_, expected, _) = plain_training(
         X[order], state, dataclasses.replace(how, shuffle=False), 1
@@ -159,9 +159,7 @@ def test_only_the_rows_named_are_trained_on():
 
 
 def test_every_row_is_used_once_an_epoch_in_a_new_order():
-    orders = [
-        generator(7, SHUFFLE, epoch).permutation(100).tolist() for epoch in range(3)
-    ]
+    orders = [Stream(7, SHUFFLE, epoch).permutation(100).tolist() for epoch in range(3)]
     assert orders[0] != orders[1] != orders[2] != orders[0]
     assert all(sorted(order) == list(range(100)) for order in orders)
 

@@ -7,7 +7,7 @@ from enumeration import toss
 from skrbm import BinaryCDRBM
 from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.parameters import Parameters, zeros_like
-from skrbm._core.sampling import generator
+from skrbm._core.sampling import Stream
 from skrbm._core.threads import Crew
 from skrbm._core.training import PHASES
 from skrbm._fitting import draw_root
@@ -49,11 +49,11 @@ def _root(seed):
 
 def test_the_update_of_the_worked_example():
     zero = Parameters(np.zeros((4, 3)), np.zeros(4), np.zeros(3))
-    batch = MiniBatch(zero, mu=np.zeros(4), n=1, sample_statistics=True)
+    batch = MiniBatch(zero, mu=np.zeros(4), n=1, crew=Crew(), sample_statistics=True)
     batch.S[...] = [v0, v1]
     batch.H[...] = [h0, h1]
     new = zeros_like(zero)
-    batch.add_gradient(new, 0.1, lam=np.zeros(3), crew=Crew())
+    batch.add_gradient(new, 0.1, lam=np.zeros(3))
     np.testing.assert_allclose(new.W, W)
     np.testing.assert_allclose(new.b, b)
     np.testing.assert_allclose(new.c, c)
@@ -65,7 +65,7 @@ def test_the_worked_example_through_the_estimator():
     rbm = BinaryCDRBM(3, n_iter=1, **ORIGINAL)
     X = np.array([v0])
     for seed in range(20_000):
-        draws = generator(_root(seed), PHASES, 0, 0)
+        draws = Stream(_root(seed), PHASES, 0, 0)
         if [toss(np.zeros((1, n)), draws)[0].tolist() for n in (3, 4, 3)] == [
             h0,
             v1,
@@ -87,7 +87,7 @@ def original(X, n_components, n_iter, root):
         np.zeros(n_components),
     )
     for iteration in range(n_iter):
-        draws = generator(root, PHASES, iteration, 0)
+        draws = Stream(root, PHASES, iteration, 0)
         for v0 in X:
             h0 = toss((c + v0 @ W)[None], draws)[0]
             v1 = toss((b + W @ h0)[None], draws)[0]

@@ -67,13 +67,13 @@ class _SparseVisible:
     enough, early in training, are dense.
     """
 
-    def __init__(self, model: Apart, mu: Array, m: int) -> None:
-        self.model, self.mu_mu = model, mu @ mu
+    def __init__(self, model: Apart, mu: Array, m: int, crew: Crew) -> None:
+        self.model, self.mu_mu, self.crew = model, mu @ mu, crew
         # [h, 1, h a + beta]
         self.h = np.ones((m, len(model.c) + 2), model.c.dtype)
         self.shape = m, len(mu)
         # Visible units are drawn in blocks that stay in the second-level cache.
-        self.blocks = cut(len(mu), max(1, m * len(mu) >> 16))
+        self.blocks = cut(len(mu), max(1, m * len(mu) >> 17))
 
     def load(self, v0: Rows, out: Array) -> None:
         """Take the positive rows, and put S0 W in ``out``."""
@@ -83,11 +83,15 @@ class _SparseVisible:
         """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
         self.h[:, :-2] = h
         self.h[:, -1] = h @ self.model.a + self.model.beta
-        places = []
-        for block in self.blocks:
+
+        def draw_block(i: int) -> tuple[Array, Array]:
+            block = self.blocks[i]
             x = times_transposed(self.h, self.model.M_d_mu[block])
-            row, column = np.divmod(draw_rare(x, rng), x.shape[1])
-            places.append((row, column + block.start))
+            on = draw_rare(x, rng.part(i) if i else rng)
+            row, column = np.divmod(on, x.shape[1])
+            return row, column + block.start
+
+        places = self.crew.map(draw_block, range(len(self.blocks)))
         self.vk = rows_of(places, self.shape, out.dtype)
         self.vk_mu = self._times(self.vk, out)
 
@@ -139,6 +143,7 @@ class MiniBatch:
         n: int,
         chains: Array | None = None,
         *,
+        crew: Crew,
         n_gibbs_steps: int = 1,
         sample_statistics: bool = False,
         sample_rows: bool = False,
@@ -146,7 +151,7 @@ class MiniBatch:
     ) -> None:
         dtype, n_features, n_components = model.c.dtype, len(mu), len(model.c)
         m = n if chains is None else len(chains)
-        self.model, self.mu, self.n = model, mu, n
+        self.model, self.mu, self.n, self.crew = model, mu, n, crew
         self.sparse = isinstance(model, Apart)
         self.persistent = chains is not None
         self.n_gibbs_steps = n_gibbs_steps
@@ -166,7 +171,8 @@ class MiniBatch:
             below = slice(n + negative.start, n + negative.stop)
             visible: _Visible | _SparseVisible
             if isinstance(model, Apart):
-                visible = _SparseVisible(model, mu, negative.stop - negative.start)
+                n_negative = negative.stop - negative.start
+                visible = _SparseVisible(model, mu, n_negative, crew)
             else:
                 visible = _Visible(model, mu, self.S[rows], self.S[below])
             H0, Hk = self.H0[rows], self.Hk[negative]
@@ -174,13 +180,7 @@ class MiniBatch:
             self.shares.append(_Share(visible, rows, H0, Hk, h[negative], layers))
         self.slabs = cut(n_features, count_slabs(n + m, n_features, n_weights))
 
-    def run_phases(
-        self,
-        X: Rows,
-        index: Array,
-        streams: Sequence[Stream],
-        crew: Crew,
-    ) -> None:
+    def run_phases(self, X: Rows, index: Array, streams: Sequence[Stream]) -> None:
         """Fill both layers in both phases from the rows ``X[index]``.
 
         The hidden layers hold probabilities unless statistics are to be sampled.
@@ -195,7 +195,7 @@ class MiniBatch:
                 batch = drawn(batch, streams[i])
             self._run_share(share, batch, streams[i])
 
-        crew.map(run, range(len(self.shares)))
+        self.crew.map(run, range(len(self.shares)))
 
     def _run_share(self, share: _Share, v0: Rows, rng: Stream) -> None:
         """Run both phases: h0, then k times v ~ P(v | h) and hk."""
@@ -228,7 +228,6 @@ class MiniBatch:
         target: Parameters | Apart,
         learning_rate: float,
         lam: Array,
-        crew: Crew,
         *,
         keep: float = 1.0,
         pull: Array | None = None,
@@ -257,7 +256,7 @@ class MiniBatch:
             add_product(W[slab], S, G, keep)
             b_part += r @ S
 
-        crew.map(add, self.slabs)
+        self.crew.map(add, self.slabs)
 
     def _add_sparse_gradient(self, target: Apart, G: Array, keep: float) -> None:
         """Add S'[G, r], given [G, r], to parameters kept apart."""

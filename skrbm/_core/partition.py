@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from skrbm._core.operations import sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import bernoulli, generator
+from skrbm._core.sampling import Stream, bernoulli
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array
 
@@ -106,7 +106,7 @@ def annealed(
     mean = sigmoid(base.copy())
 
     def run(chains: slice) -> tuple[Array, Array]:
-        rng = generator(root, chains.start)
+        rng = Stream(root, chains.start)
         n = chains.stop - chains.start
         v = bernoulli(np.tile(mean, (n, 1)), rng)
         forward, v = anneal(parameters, base, betas, v, rng)

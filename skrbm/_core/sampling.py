@@ -26,17 +26,30 @@ _RARE_LOGIT = math.log(_RARE / (1 - _RARE)) - 1e-3
 
 
 class Stream(np.random.Generator):
-    """A generator that draws logistic noise ahead, for calls that want only a little.
+    """The random numbers that belong to ``key`` under ``root``.
 
-    x exceeds log(u / (1 - u)), for a uniform number u, with probability sigmoid(x).
+    Streams with different keys are independent, and none needs another to have
+    been drawn from: an epoch, or a share of it, can be repeated anywhere.
     """
 
-    def __init__(self, bit_generator: np.random.BitGenerator) -> None:
-        super().__init__(bit_generator)
+    def __init__(self, root: int, *key: int) -> None:
+        super().__init__(np.random.SFC64(np.random.SeedSequence(root, spawn_key=key)))
+        self._address = (root, *key)
+        self._parts: dict[int, Stream] = {}
         self._ahead: dict[tuple[int, ...], Iterator[Array]] = {}
 
+    def part(self, i: int) -> Stream:
+        """Return stream i of those that belong to parts of what this one is for."""
+        if i not in self._parts:
+            self._parts[i] = Stream(*self._address, i)
+        return self._parts[i]
+
     def little_noise(self, shape: tuple[int, ...]) -> Array:
-        """Return logistic noise; many calls of one shape share one supply."""
+        """Return logistic noise, for calls that want only a little.
+
+        x exceeds log(u / (1 - u)), for a uniform number u, with probability sigmoid(x).
+        Noise for the next calls with the same shape is drawn ahead.
+        """
         try:
             return next(self._ahead[shape])
         except (KeyError, StopIteration):
@@ -45,15 +58,6 @@ class Stream(np.random.Generator):
             with np.errstate(divide="ignore"):  # u may be 0
                 self._ahead[shape] = iter(np.log(u / (1 - u)))
             return next(self._ahead[shape])
-
-
-def generator(root: int, *key: int) -> Stream:
-    """Return the stream of random numbers that belongs to ``key`` under ``root``.
-
-    Streams with different keys are independent, and none needs another to have
-    been drawn from: an epoch, or a share of it, can be repeated anywhere.
-    """
-    return Stream(np.random.SFC64(np.random.SeedSequence(root, spawn_key=key)))
 
 
 def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> Array:

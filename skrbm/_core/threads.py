@@ -78,6 +78,7 @@ class Crew:
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
         self._pool: ThreadPoolExecutor | None = None
+        self._sharing = False
 
     def __enter__(self) -> Self:
         _single_threaded_blas.__enter__()
@@ -100,9 +101,10 @@ class Crew:
     def map(self, task: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Return ``[task(item) for item in items]``, items shared among threads.
 
-        Floating point errors are treated everywhere as in the calling thread.
+        Floating point errors are treated everywhere as in the calling thread.  Tasks
+        that call for help themselves get none.
         """
-        if self._pool is None or len(items) == 1:
+        if self._pool is None or len(items) == 1 or self._sharing:
             return [task(item) for item in items]
         treatment = np.geterr()
 
@@ -111,8 +113,12 @@ class Crew:
                 return task(item)
 
         mine = -(-len(items) // self.n_threads)
-        others = [self._pool.submit(elsewhere, item) for item in items[mine:]]
-        return [task(item) for item in items[:mine]] + [f.result() for f in others]
+        self._sharing = True
+        try:
+            others = [self._pool.submit(elsewhere, item) for item in items[mine:]]
+            return [task(item) for item in items[:mine]] + [f.result() for f in others]
+        finally:
+            self._sharing = False
 
 
 def cut(length: int, n_parts: int) -> list[slice]:

@@ -16,7 +16,7 @@ from skrbm._core.averaging import Average
 from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.operations import move_towards
 from skrbm._core.parameters import Apart, Parameters, shift, zeros_like
-from skrbm._core.sampling import Stream, bernoulli, generator
+from skrbm._core.sampling import Stream, bernoulli
 from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows, is_sparse
 
@@ -153,7 +153,7 @@ def prepare(state: TrainingState, settings: Settings) -> TrainingState:
         chains is None or len(chains) != settings.n_chains
     ):
         p = np.tile(state.hidden_mean, (settings.n_chains, 1))
-        chains = bernoulli(p, generator(state.root, CHAINS, state.epoch))
+        chains = bernoulli(p, Stream(state.root, CHAINS, state.epoch))
     if average is None or average.weight != settings.average:
         average = None if settings.average is None else Average(settings.average)
     return replace(
@@ -213,6 +213,7 @@ class _Loop:
                 self.mu,
                 n,
                 self.state.chains,
+                crew=self.crew,
                 n_gibbs_steps=self.settings.n_gibbs_steps,
                 sample_statistics=self.settings.sample_statistics,
                 sample_rows=self.settings.sample_rows,
@@ -232,7 +233,7 @@ class _Loop:
         if order is None:
             order = np.arange(self.X.shape[0])
         if settings.shuffle:
-            order = generator(state.root, SHUFFLE, state.epoch).permutation(order)
+            order = Stream(state.root, SHUFFLE, state.epoch).permutation(order)
         learning_rate = 0.0
         state.shift(self.mu)
         if is_sparse(self.X):
@@ -240,7 +241,7 @@ class _Loop:
             self.mini_batches.clear()  # they hold the arrays of the last epoch
         largest = self.mini_batch(min(settings.batch_size, len(order)))
         streams = [
-            generator(state.root, PHASES, state.epoch, share)
+            Stream(state.root, PHASES, state.epoch, share)
             for share in range(len(largest.shares))
         ]
         for start in range(0, len(order), settings.batch_size):
@@ -265,7 +266,7 @@ class _Loop:
         """Follow the gradient of the mini-batch ``X[index]``."""
         state, settings = self.state, self.settings
         mini_batch = self.mini_batch(len(index))
-        mini_batch.run_phases(self.X, index, streams, self.crew)
+        mini_batch.run_phases(self.X, index, streams)
 
         move_towards(state.hidden_mean, mini_batch.mean_activity(), HIDDEN_MEAN_RATE)
         pull = None
@@ -282,9 +283,7 @@ class _Loop:
             target, keep = state.velocity, settings.momentum
             for intercept in target.intercepts:
                 intercept *= keep
-        mini_batch.add_gradient(
-            target, learning_rate, self.lam, self.crew, keep=keep, pull=pull
-        )
+        mini_batch.add_gradient(target, learning_rate, self.lam, keep=keep, pull=pull)
         if state.velocity is not None:
             if shrink != 1:
                 weights = state.parameters.weights
