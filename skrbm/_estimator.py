@@ -39,8 +39,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     Every mini-batch follows the mean of v h' over its rows less the mean over
     rows that k Gibbs steps reach (CD-k [1]_), in centred coordinates [3]_.
     Contrastive divergence trains features; for densities use
-    ``persistent=True`` [2]_: an "auto" learning rate, schedule or sparsity cost
-    then takes the value that persistent chains need.
+    ``persistent=True`` [2]_: an "auto" learning rate, schedule, sparsity cost or
+    start then takes the value that persistent chains need.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     visible_intercept_init : "logit" or float, default="logit"
         Start of the visible intercepts: log(m / (1 - m)) where m is the mean of
         the column (section 8 of [4]_), or one value for all.
-    hidden_intercept_init : float, default=-2.0
+    hidden_intercept_init : float or "auto", default="auto"
         Start of the hidden intercepts.  A negative value starts with sparse
-        hidden units.
+        hidden units.  "auto" is -2, and -1 with persistent chains.
     shuffle : bool, default=True
         Whether to visit the rows in a new order in every epoch.
     warm_start : bool, default=False
@@ -216,7 +216,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         average="auto",
         weight_scale=0.01,
         visible_intercept_init="logit",
-        hidden_intercept_init=-2.0,
+        hidden_intercept_init="auto",
         shuffle=True,
         warm_start=False,
         early_stopping=False,

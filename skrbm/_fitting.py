@@ -28,6 +28,7 @@ from skrbm._core.training import (
     epochs,
 )
 from skrbm._core.types import Array, Rows, dense, is_sparse
+from skrbm._hyperparameters import hidden_start
 from skrbm.exceptions import DivergenceError
 
 DTYPE = np.float32
@@ -76,7 +77,7 @@ def new_state(
         Stream(root, INITIALISE),
         weight_scale=p["weight_scale"],
         visible_intercept=p["visible_intercept_init"],
-        hidden_intercept=p["hidden_intercept_init"],
+        hidden_intercept=hidden_start(p),
         dtype=DTYPE,
     )
     activity = expit(model.c)

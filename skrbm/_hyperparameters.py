@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
     "average": one_of("auto") | none | integer(1) | real("(0, 1)"),
     "weight_scale": real("[0, inf)"),
     "visible_intercept_init": one_of("logit") | real("(-inf, inf)"),
-    "hidden_intercept_init": real("(-inf, inf)"),
+    "hidden_intercept_init": one_of("auto") | real("(-inf, inf)"),
     "shuffle": boolean,
     "warm_start": boolean,
     "early_stopping": boolean,
@@ -88,6 +88,15 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Check every hyper-parameter by its rule; raises ValueError or TypeError."""
     for name, rule in RULES.items():
         rule(name, parameters[name])
+
+
+def hidden_start(parameters: Mapping[str, Any]) -> float:
+    """Return where the hidden intercepts start."""
+    value = parameters["hidden_intercept_init"]
+    if value == "auto":
+        # Sparse features want a lower start than densities do.
+        return -1.0 if parameters["persistent"] else -2.0
+    return float(value)
 
 
 def training_settings(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skrbm import BinaryCDRBM
-from skrbm._hyperparameters import RULES, auto, training_settings
+from skrbm._hyperparameters import RULES, auto, hidden_start, training_settings
 
 NUMBER = ["a", None, [0.1], 1j, True, np.array([0.1])]
 WHOLE = [*NUMBER, 2.0, np.float64(2)]
@@ -56,7 +56,11 @@ CASES = {
         ["a", "Logit", *NOT_FINITE],
         ["logit", 0, -1.5, np.float32(2)],
     ),
-    "hidden_intercept_init": (NUMBER, NOT_FINITE, [0, -4.0, np.float32(1)]),
+    "hidden_intercept_init": (
+        [None, [0], True],
+        ["a", "logit", *NOT_FINITE],
+        ["auto", 0, -4.0, np.float32(1)],
+    ),
     "shuffle": (FLAG, [], [True, False]),
     "warm_start": (FLAG, [], [True, False]),
     "early_stopping": (FLAG, [], [True, False]),
@@ -162,6 +166,9 @@ def test_auto_stands_for_an_allowed_value(name, persistent, X):
         return
     if name == "n_chains":
         assert settings.n_chains == (200 if persistent else None)
+        return
+    if name == "hidden_intercept_init":
+        assert hidden_start(parameters) == (-1 if persistent else -2)
         return
     field = {"learning_rate_schedule": "schedule"}.get(name, name)
     RULES[name](name, getattr(settings, field))
