@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import logsumexp
 
+from skrbm._core import training
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import Stream, draw
 from skrbm._core.training import HIDDEN_MEAN_RATE, PHASES, SCHEDULES, SHUFFLE
@@ -115,7 +116,7 @@ def plain_training(X, state, settings, n_epochs, n_shares=1):
     dtype = W.dtype
     lam = state.hidden_mean.copy()
     velocity = [np.zeros_like(part) for part in (W, b, c)]
-    n_rows = len(X)
+    n_rows, shrink, undecayed = len(X), 1.0, 0
     for epoch in range(state.epoch, state.epoch + n_epochs):
         order = np.arange(n_rows)
         if settings.shuffle:
@@ -167,8 +168,16 @@ def plain_training(X, state, settings, n_epochs, n_shares=1):
                 for old, new in zip(velocity, direction, strict=True)
             ]
             c_centred = c + mu @ W + velocity[2]
-            W = W * (1 - rate * settings.weight_decay) + velocity[0]
+            W = W + velocity[0]
             b = b + velocity[1]
+            # The weights shrink every few rows, and at the end of the epoch.
+            undecayed += settings.batch_size
+            shrink *= 1 - rate * settings.weight_decay
+            if (
+                undecayed >= training.ROWS_BETWEEN
+                or start + settings.batch_size >= n_rows
+            ):
+                W, shrink, undecayed = W * shrink, 1.0, 0
             c = c_centred - mu @ W
             W, b, c = W.astype(dtype), b.astype(dtype), c.astype(dtype)
             yield epoch, Parameters(W, b, c), rate

@@ -7,7 +7,7 @@ import pytest
 from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
-from skrbm._core import averaging, contrastive_divergence
+from skrbm._core import averaging, contrastive_divergence, training
 from skrbm._core.contrastive_divergence import count_shares
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import Stream
@@ -134,7 +134,7 @@ def test_sparse_rows_train_the_model_of_dense_ones(
 @pytest.mark.parametrize("average", [0.1, 1, 2])
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_sparse_rows_have_the_average_of_dense_ones(average, momentum, monkeypatch):
-    monkeypatch.setattr(averaging, "_ROWS_BETWEEN", 1)  # look at every update
+    monkeypatch.setattr(averaging, "ROWS_BETWEEN", 1)  # look at every update
     X, how = rows(), settings(average=average, momentum=momentum, centered=True)
     dense = train(X, start(X), how)
     from_sparse = train(sparse.csr_array(X), start(X), how)
@@ -343,12 +343,21 @@ def test_the_sparsity_pull_descends_the_cross_entropy(centered):
     )
 
 
+@pytest.mark.parametrize("n_rows", [1, 10, 256])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_weights_decay_every_few_rows(n_rows, momentum, monkeypatch):
+    monkeypatch.setattr(training, "ROWS_BETWEEN", n_rows)
+    X, how = rows(), settings(weight_decay=0.3, momentum=momentum, centered=True)
+    *_, (_, expected, _) = plain_training(X, start(X), how, 3)
+    assert_same(train(X, start(X), how)[-1].parameters, expected)
+
+
 def test_weight_decay_leaves_the_intercepts_alone():
     X = rows(5)
     (without,) = train(X, start(X), settings(), 1)
     (decayed,) = train(X, start(X), settings(weight_decay=0.5), 1)
     np.testing.assert_allclose(
-        decayed.parameters.W, without.parameters.W - 0.2 * 0.5 * start(X).parameters.W
+        decayed.parameters.W, (1 - 0.2 * 0.5) * without.parameters.W
     )
     np.testing.assert_array_equal(decayed.parameters.b, without.parameters.b)
     np.testing.assert_array_equal(decayed.parameters.c, without.parameters.c)

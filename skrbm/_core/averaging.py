@@ -8,9 +8,9 @@ from collections import deque
 from skrbm._core.operations import move_towards
 from skrbm._core.parameters import Parameters
 
-# Rows between two snapshots, at least: with small mini-batches a snapshot after
+# Rows between two looks at all of W, at least: with small mini-batches a look after
 # every one would cost as much as the update itself.
-_ROWS_BETWEEN = 256
+ROWS_BETWEEN = 256
 
 
 class Average:
@@ -40,7 +40,7 @@ class Average:
     def add(self, parameters: Parameters, batch_size: int) -> None:
         """Take in the parameters after an update, or let it pass."""
         self.pending += 1
-        if self.pending * batch_size >= _ROWS_BETWEEN:
+        if self.pending * batch_size >= ROWS_BETWEEN:
             self._take(parameters)
 
     def end_epoch(self, parameters: Parameters) -> None:

@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from skrbm._core.averaging import Average
+from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.operations import move_towards
 from skrbm._core.parameters import Apart, Parameters, shift, zeros_like
@@ -204,6 +204,7 @@ class _Loop:
         if not settings.centered:
             self.mu, self.lam = np.zeros_like(self.mu), np.zeros_like(self.lam)
         self.mini_batches: dict[int, MiniBatch] = {}
+        self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
 
     def mini_batch(self, n: int) -> MiniBatch:
         """Return the buffers for mini-batches of n rows; the last may be short."""
@@ -248,6 +249,8 @@ class _Loop:
             learning_rate = rate(start / len(order))
             index = order[start : start + settings.batch_size]
             self.update(index, streams, learning_rate)
+            if settings.weight_decay:
+                self.decay(learning_rate, now=start + settings.batch_size >= len(order))
             if state.average is not None:
                 state.average.add(state.parameters, settings.batch_size)
         if is_sparse(self.X):
@@ -276,17 +279,22 @@ class _Loop:
             missing = settings.sparsity_target - state.hidden_mean
             pull = settings.sparsity_cost * missing
 
-        shrink = 1 - learning_rate * settings.weight_decay
-        if state.velocity is None:
-            target, keep = state.parameters, shrink
-        else:
+        target, keep = state.parameters, 1.0
+        if state.velocity is not None:
             target, keep = state.velocity, settings.momentum
             for intercept in target.intercepts:
                 intercept *= keep
         mini_batch.add_gradient(target, learning_rate, self.lam, keep=keep, pull=pull)
         if state.velocity is not None:
-            if shrink != 1:
-                weights = state.parameters.weights
-                weights *= shrink
             for part, change in zip(state.parameters, state.velocity, strict=True):
                 part += change
+
+    def decay(self, learning_rate: float, *, now: bool) -> None:
+        """Shrink the weights, every few small mini-batches for all of them at once."""
+        settings = self.settings
+        self.shrink *= 1 - learning_rate * settings.weight_decay
+        self.n_undecayed += settings.batch_size
+        if now or self.n_undecayed >= ROWS_BETWEEN:
+            weights = self.state.parameters.weights
+            weights *= self.shrink
+            self.shrink, self.n_undecayed = 1.0, 0
