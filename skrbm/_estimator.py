@@ -39,8 +39,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     Every mini-batch follows the mean of v h' over its rows less the mean over
     rows that k Gibbs steps reach (CD-k [1]_), in centred coordinates [3]_.
     Contrastive divergence trains features; for densities use
-    ``persistent=True`` [2]_: an "auto" learning rate, schedule, sparsity cost or
-    start then takes the value that persistent chains need.
+    ``persistent=True`` [2]_: an "auto" learning rate, schedule, weight decay,
+    sparsity cost or start then takes the value that persistent chains need.
 
     Parameters
     ----------
@@ -76,9 +76,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         the hidden units in the gradient [3]_.  The family of models is the same.
     momentum : float, default=0.0
         Share of the last change that is added to the next, in [0, 1).
-    weight_decay : float, default=0.0
+    weight_decay : float or "auto", default="auto"
         Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
-        are not penalised.
+        are not penalised.  "auto" is 4 over the number of rows, 0.001 at most, and 0
+        with persistent chains.
     sparsity_target : float, default=0.1
         Activity that the sparsity penalty pulls hidden units to.
     sparsity_cost : float or "auto", default="auto"
@@ -168,8 +169,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     The original algorithm, one row at a time on sampled states, is the setting
     ``batch_size=1, statistics="states", centered=False, shuffle=False,
     learning_rate=0.1, learning_rate_schedule="constant", average=None,
-    sparsity_cost=0, visible_intercept_init=0, hidden_intercept_init=0,
-    n_iter=100``, for rows of zeros and ones.
+    weight_decay=0, sparsity_cost=0, visible_intercept_init=0,
+    hidden_intercept_init=0, n_iter=100``, for rows of zeros and ones.
 
     References
     ----------
@@ -209,7 +210,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         statistics="auto",
         centered=True,
         momentum=0.0,
-        weight_decay=0.0,
+        weight_decay="auto",
         sparsity_target=0.1,
         sparsity_cost="auto",
         learning_rate_schedule="auto",
@@ -293,7 +294,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Any number of rows; more than ``batch_size`` are cut in mini-batches.
-            An "auto" in ``statistics`` looks at all rows seen so far.
+            An "auto" looks at all rows seen so far.
             The learning rate is constant, whatever ``learning_rate_schedule``,
             no rows are held out, and ``history_`` is left alone.
         y : None
@@ -328,7 +329,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         else:
             state = _fitting.new_state(X, rows, root, p)
         signal, grey = state.signal()
-        settings = training_settings(p, X.shape[0], signal, grey=grey)
+        n_rows = X.shape[0] if whole else state.n_rows_seen
+        settings = training_settings(p, n_rows, signal, grey=grey)
         with _fitting.crew(self.n_jobs) as crew:
             if whole:
                 outcome = _fitting.run(X, rows, held_out, state, settings, p, crew)

@@ -29,7 +29,7 @@ RULES: dict[str, Rule] = {
     "statistics": one_of("auto", "probabilities", "states"),
     "centered": boolean,
     "momentum": real("[0, 1)"),
-    "weight_decay": real("[0, inf)"),
+    "weight_decay": one_of("auto") | real("[0, inf)"),
     "sparsity_target": real("(0, 1)"),
     "sparsity_cost": one_of("auto") | real("[0, inf)"),
     "learning_rate_schedule": one_of("auto", *SCHEDULES),
@@ -74,11 +74,14 @@ def auto(
         return rule | {
             "learning_rate": rate,
             "learning_rate_schedule": "linear",
+            "weight_decay": 0.0,
             "sparsity_cost": 0.01,
         }
     return rule | {
         "learning_rate": 0.1,
         "learning_rate_schedule": "constant",
+        # A normal prior of precision 4 on each weight, within bounds.
+        "weight_decay": min(0.001, 4 / n_rows),
         # A few hidden units cannot afford to be sparse.
         "sparsity_cost": 0.3 * min(1.0, n_components / 500) ** 2,
     }

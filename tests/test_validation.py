@@ -33,7 +33,11 @@ CASES = {
     ),
     "centered": (FLAG, [], [True, False, np.False_]),
     "momentum": (NUMBER, [-0.1, 1, 1.5, *NOT_FINITE], [0, 0.0, 0.99, np.float32(0.5)]),
-    "weight_decay": (NUMBER, [-1e-9, *NOT_FINITE], [0, 0.1, np.float64(1)]),
+    "weight_decay": (
+        [None, [0], True],
+        ["a", -1e-9, *NOT_FINITE],
+        ["auto", 0, 0.1, np.float64(1)],
+    ),
     "sparsity_target": (NUMBER, [0, 1, -0.1, *NOT_FINITE], [0.1, np.float32(0.5)]),
     "sparsity_cost": (
         [None, [1], True],
@@ -172,6 +176,15 @@ def test_auto_stands_for_an_allowed_value(name, persistent, X):
         return
     field = {"learning_rate_schedule": "schedule"}.get(name, name)
     RULES[name](name, getattr(settings, field))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "decay"), [(10, 1e-3), (4000, 1e-3), (8000, 5e-4), (10**6, 4e-6)]
+)
+def test_auto_follows_the_number_of_rows(n_rows, decay):
+    sizes = {"n_rows": n_rows, "signal": 20.0, "n_components": 10}
+    assert auto(persistent=False, **sizes)["weight_decay"] == pytest.approx(decay)
+    assert auto(persistent=True, **sizes)["weight_decay"] == 0
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,12 @@ def growth() -> None:
 def options() -> None:
     """Compare an epoch with an option to one without."""
     X = binary(N_ROWS)
-    plain = dict(average=None, sparsity_cost=0.0, learning_rate_schedule="constant")
+    plain = dict(
+        average=None,
+        weight_decay=0.0,
+        sparsity_cost=0.0,
+        learning_rate_schedule="constant",
+    )
     for batch_size in (10, 100):
         variants = {
             "plain": {},
