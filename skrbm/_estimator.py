@@ -79,7 +79,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     weight_decay : float or "auto", default="auto"
         Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
         are not penalised.  "auto" is 4 over the number of rows, 0.001 at most, and 0
-        with persistent chains.
+        with persistent chains or where "auto" `statistics` are states.
     sparsity_target : float, default=0.1
         Activity that the sparsity penalty pulls hidden units to.
     sparsity_cost : float or "auto", default="auto"

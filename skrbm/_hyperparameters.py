@@ -60,13 +60,13 @@ def auto(
     *, persistent: bool, n_rows: int, signal: float, n_components: int
 ) -> dict[str, Any]:
     """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
-    few = n_rows < FEW_ROWS
+    few, weak = n_rows < FEW_ROWS, signal < WEAK_SIGNAL
     rule = {
         "batch_size": 10 if few else 20,
         "average": 0.002,
         # Chains of a small model cost little.
         "n_chains": min(200, max(50, 12_800 // n_components)),
-        "statistics": "states" if signal < WEAK_SIGNAL else "probabilities",
+        "statistics": "states" if weak else "probabilities",
     }
     if persistent:
         # Chains have to mix as fast as the model moves.
@@ -80,8 +80,9 @@ def auto(
     return rule | {
         "learning_rate": 0.1,
         "learning_rate_schedule": "constant",
-        # A normal prior of precision 4 on each weight, within bounds.
-        "weight_decay": min(0.001, 4 / n_rows),
+        # A normal prior of precision 4 on each weight, within bounds; the noise of
+        # sampled states holds weights back by itself.
+        "weight_decay": 0.0 if weak else min(0.001, 4 / n_rows),
         # A few hidden units cannot afford to be sparse.
         "sparsity_cost": 0.3 * min(1.0, n_components / 500) ** 2,
     }

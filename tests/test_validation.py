@@ -185,6 +185,8 @@ def test_auto_follows_the_number_of_rows(n_rows, decay):
     sizes = {"n_rows": n_rows, "signal": 20.0, "n_components": 10}
     assert auto(persistent=False, **sizes)["weight_decay"] == pytest.approx(decay)
     assert auto(persistent=True, **sizes)["weight_decay"] == 0
+    weak = sizes | {"signal": 5.0}
+    assert auto(persistent=False, **weak)["weight_decay"] == 0
 
 
 @pytest.mark.parametrize(
