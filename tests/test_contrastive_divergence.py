@@ -24,6 +24,7 @@ from skrbm._core.contrastive_divergence import (
     MiniBatch,
     count_shares,
     count_slabs,
+    count_strips,
 )
 from skrbm._core.parameters import Apart, Parameters, shift
 from skrbm._core.sampling import Stream
@@ -324,7 +325,7 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
 
 @whole_and_cut
 @types
-def test_weights_shrink_before_the_gradient_is_added(dtype, tolerance):
+def test_the_target_shrinks_before_the_gradient_is_added(dtype, tolerance):
     expected = gradient(phases(10, None, dtype)[0])
     mini_batch, before, *_ = phases(10, None, dtype)
     target = before.copy()
@@ -556,6 +557,13 @@ def test_the_number_of_slabs_depends_on_the_shape():
     assert count_slabs(20, 784, 78_400) == 1  # over in no time
     assert count_slabs(10**6, 10**6, 10**9) == MAX_SHARES
     assert count_slabs(0, 784, 392_000) == 1
+
+
+def test_the_number_of_strips_depends_on_the_shape():
+    assert count_strips(20, 64 * 64) == 1
+    assert count_strips(20, 784 * 500) == 8
+    assert count_strips(40, 784 * 500) == 16
+    assert count_strips(42, 784 * 500) == 1  # too many
 
 
 @pytest.mark.parametrize(("n", "m", "count"), [(1, 5, 1), (5, 2, 2), (5, 9, 4)])

@@ -343,6 +343,15 @@ def test_the_sparsity_pull_descends_the_cross_entropy(centered):
     )
 
 
+@pytest.mark.parametrize("terms", [1, 60, 10**6])  # one strip, four, and one
+@pytest.mark.parametrize("average", [None, 2])
+def test_momentum_moves_weights_strip_by_strip(terms, average, monkeypatch):
+    monkeypatch.setattr(contrastive_divergence, "_STRIP", terms)
+    X, how = rows(), settings(momentum=0.5, centered=True, average=average)
+    *_, (_, expected, _) = plain_training(X, start(X), how, 3)
+    assert_same(train(X, start(X), how)[-1].parameters, expected)
+
+
 @pytest.mark.parametrize("n_rows", [1, 10, 256])
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_weights_decay_every_few_rows(n_rows, momentum, monkeypatch):

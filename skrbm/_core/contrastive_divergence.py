@@ -179,6 +179,7 @@ class MiniBatch:
             layers = [self.H] if count == 1 else [H0, Hk]
             self.shares.append(_Share(visible, rows, H0, Hk, h[negative], layers))
         self.slabs = cut(n_features, count_slabs(n + m, n_features, n_weights))
+        self.strips = cut(n_features, count_strips(n + m, n_weights))
 
     def run_phases(self, X: Rows, index: Array, streams: Sequence[Stream]) -> None:
         """Fill both layers in both phases from the rows ``X[index]``.
@@ -231,12 +232,14 @@ class MiniBatch:
         *,
         keep: float = 1.0,
         pull: Array | None = None,
+        onto: Parameters | Apart | None = None,
     ) -> None:
         """Set ``target.W`` to ``keep target.W`` and add the gradient to target.
 
         ``lam`` is the hidden offset; ``pull`` (n_components,) is a further
         derivative at the input of each hidden unit on the positive rows.  The
-        hidden layer is used up.
+        target, if it is a velocity, is then added ``onto`` the parameters it moves.
+        The hidden layer is used up.
         """
         w = learning_rate * self.w
         # G = w * ([h0; hk] - lambda), in the place of the hidden layer.
@@ -248,15 +251,33 @@ class MiniBatch:
         c += np.dot(self.ones, G)
         if isinstance(target, Apart):
             self._add_sparse_gradient(target, np.column_stack([G, r]), keep)
-            return
+            moved = () if onto is None else zip(onto, target, strict=True)
+        else:
+            W = None if onto is None else onto.weights
+            self._add_dense_gradient(target, G, r, keep, W)
+            moved = () if onto is None else zip(onto[1:], target[1:], strict=True)
+        for part, change in moved:
+            part += change
+
+    def _add_dense_gradient(
+        self, target: Parameters, G: Array, r: Array, keep: float, onto: Array | None
+    ) -> None:
+        """Add S'G and S'r to W and b of target, and then its W ``onto`` another."""
         W, b, _ = target
 
         def add(slab: slice) -> None:
             S, b_part = self.S[:, slab], b[slab]
             add_product(W[slab], S, G, keep)
             b_part += r @ S
+            if onto is not None:
+                onto_part = onto[slab]
+                onto_part += W[slab]
 
-        self.crew.map(add, self.slabs)
+        if onto is None or len(self.slabs) > 1:
+            self.crew.map(add, self.slabs)
+        else:
+            for strip in self.strips:
+                add(strip)
 
     def _add_sparse_gradient(self, target: Apart, G: Array, keep: float) -> None:
         """Add S'[G, r], given [G, r], to parameters kept apart."""
@@ -279,6 +300,8 @@ class MiniBatch:
 # What it costs to hand work to another thread and wait for it, about a tenth of a
 # millisecond, in terms of a matrix product.
 _HANDOVER = 1 << 24
+# Terms of a product that BLAS does without packing its operands first.
+_STRIP = 10**6
 
 
 def count_shares(n_rows: int, n_weights: int) -> int:
@@ -294,6 +317,16 @@ def count_shares(n_rows: int, n_weights: int) -> int:
 def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
     """Return in how many slabs to cut the visible units for the gradient."""
     return _power_of_two(min(n_features // 128, n_rows * n_weights // (2 * _HANDOVER)))
+
+
+def count_strips(n_rows: int, n_weights: int) -> int:
+    """Return in how many strips to cut the visible units to add a small gradient.
+
+    A strip of two matrices stays in the cache while it is added from one to the other.
+    With more strips than 16 there are too many calls.
+    """
+    n_strips = -(-n_rows * n_weights // _STRIP)
+    return n_strips if n_strips <= 16 else 1
 
 
 def _power_of_two(largest: int) -> int:

@@ -279,15 +279,14 @@ class _Loop:
             missing = settings.sparsity_target - state.hidden_mean
             pull = settings.sparsity_cost * missing
 
-        target, keep = state.parameters, 1.0
+        target, keep, onto = state.parameters, 1.0, None
         if state.velocity is not None:
-            target, keep = state.velocity, settings.momentum
+            target, keep, onto = state.velocity, settings.momentum, state.parameters
             for intercept in target.intercepts:
                 intercept *= keep
-        mini_batch.add_gradient(target, learning_rate, self.lam, keep=keep, pull=pull)
-        if state.velocity is not None:
-            for part, change in zip(state.parameters, state.velocity, strict=True):
-                part += change
+        mini_batch.add_gradient(
+            target, learning_rate, self.lam, keep=keep, pull=pull, onto=onto
+        )
 
     def decay(self, learning_rate: float, *, now: bool) -> None:
         """Shrink the weights, every few small mini-batches for all of them at once."""
