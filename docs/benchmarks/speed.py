@@ -313,9 +313,12 @@ def options() -> None:
 
 
 def history() -> None:
-    """Show what a whole fit takes beyond its epochs: the records among it."""
-    for shape, n_components in (((N_ROWS, N_FEATURES), N_COMPONENTS), ((1797, 64), 64)):
-        rbm = BinaryCDRBM(n_components, n_iter=10, random_state=0)
+    """Show what a fit of many epochs takes beyond them: the records above all."""
+    for shape, n_components, n_iter in (
+        ((N_ROWS, N_FEATURES), N_COMPONENTS, 10),
+        ((1797, 64), 64, 100),
+    ):
+        rbm = BinaryCDRBM(n_components, n_iter=n_iter, random_state=0)
         X = binary(*shape)
         pairs = [
             (timed(lambda rbm=rbm, X=X: rbm.fit(X)), rbm.history_["seconds"].sum())
@@ -323,7 +326,7 @@ def history() -> None:
         ]
         whole, epochs = np.array(pairs).T
         report(
-            f"fit of 10 epochs / its epochs, {shape[0]} x {shape[1]}",
+            f"fit of {n_iter} epochs / its epochs, {shape[0]} x {shape[1]}",
             whole,
             epochs,
             "at most 1.05",
