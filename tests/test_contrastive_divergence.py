@@ -560,10 +560,11 @@ def test_the_number_of_slabs_depends_on_the_shape():
 
 
 def test_the_number_of_strips_depends_on_the_shape():
-    assert count_strips(20, 64 * 64) == 1
-    assert count_strips(20, 784 * 500) == 8
-    assert count_strips(40, 784 * 500) == 16
-    assert count_strips(42, 784 * 500) == 1  # too many
+    assert count_strips(20, 64, 64 * 64) == 1
+    assert count_strips(20, 784, 784 * 500) == 8
+    assert count_strips(20, 5, 784 * 500) == 5
+    assert count_strips(40, 784, 784 * 500) == 16
+    assert count_strips(42, 784, 784 * 500) == 1  # too many
 
 
 @pytest.mark.parametrize(("n", "m", "count"), [(1, 5, 1), (5, 2, 2), (5, 9, 4)])

@@ -179,7 +179,7 @@ class MiniBatch:
             layers = [self.H] if count == 1 else [H0, Hk]
             self.shares.append(_Share(visible, rows, H0, Hk, h[negative], layers))
         self.slabs = cut(n_features, count_slabs(n + m, n_features, n_weights))
-        self.strips = cut(n_features, count_strips(n + m, n_weights))
+        self.strips = cut(n_features, count_strips(n + m, n_features, n_weights))
 
     def run_phases(self, X: Rows, index: Array, streams: Sequence[Stream]) -> None:
         """Fill both layers in both phases from the rows ``X[index]``.
@@ -251,13 +251,13 @@ class MiniBatch:
         c += np.dot(self.ones, G)
         if isinstance(target, Apart):
             self._add_sparse_gradient(target, np.column_stack([G, r]), keep)
-            moved = () if onto is None else zip(onto, target, strict=True)
         else:
-            W = None if onto is None else onto.weights
-            self._add_dense_gradient(target, G, r, keep, W)
-            moved = () if onto is None else zip(onto[1:], target[1:], strict=True)
-        for part, change in moved:
-            part += change
+            self._add_dense_gradient(target, G, r, keep, onto and onto.weights)
+        if onto is not None:
+            # The dense W has been moved already.
+            rest = slice(0 if self.sparse else 1, None)
+            for part, change in zip(onto[rest], target[rest], strict=True):
+                part += change
 
     def _add_dense_gradient(
         self, target: Parameters, G: Array, r: Array, keep: float, onto: Array | None
@@ -319,14 +319,14 @@ def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
     return _power_of_two(min(n_features // 128, n_rows * n_weights // (2 * _HANDOVER)))
 
 
-def count_strips(n_rows: int, n_weights: int) -> int:
+def count_strips(n_rows: int, n_features: int, n_weights: int) -> int:
     """Return in how many strips to cut the visible units to add a small gradient.
 
     A strip of two matrices stays in the cache while it is added from one to the other.
     With more strips than 16 there are too many calls.
     """
     n_strips = -(-n_rows * n_weights // _STRIP)
-    return n_strips if n_strips <= 16 else 1
+    return min(n_strips, n_features) if n_strips <= 16 else 1
 
 
 def _power_of_two(largest: int) -> int:
