@@ -22,9 +22,16 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from skrbm import BinaryCDRBM, DataRangeWarning, DivergenceError, _fitting
+from skrbm import (
+    BinaryCDRBM,
+    DataRangeWarning,
+    DivergenceError,
+    _estimator,
+    _fitting,
+)
 from skrbm._core.training import Settings
 from skrbm._fitting import _monitor, _n_scored, new_state, split
+from skrbm._hyperparameters import training_settings
 
 
 def make(n_components=3, **changes):
@@ -617,6 +624,19 @@ def test_a_score_that_still_rises_is_told(X):
         make(early_stopping=True, n_iter=2, learning_rate=0.01, n_iter_no_change=5).fit(
             X
         )
+
+
+def test_auto_looks_at_the_rows_of_a_fit_or_at_all_chunks(X, monkeypatch):
+    seen = []
+
+    def spy(p, n_rows, *args, **kwargs):
+        seen.append(n_rows)
+        return training_settings(p, n_rows, *args, **kwargs)
+
+    monkeypatch.setattr(_estimator, "training_settings", spy)
+    make().partial_fit(X).partial_fit(X[:5])
+    make(warm_start=True).fit(X).fit(X)
+    assert seen == [len(X), len(X) + 5, len(X), len(X)]
 
 
 def test_a_score_that_falls_from_the_start_is_told(X, monkeypatch):
