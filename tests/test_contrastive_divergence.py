@@ -482,7 +482,6 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
     ("shape", "n_shares", "n_slabs"),
     [
         ((400, 784, 500), 2, 4),
-        ((150, 2000, 60), 1, 1),  # sparse rows in two blocks
         ((1030, 300, 220), 4, 2),
         ((46, 1024, 1000), 1, 2),
         ((220, 300, 700), 2, 2),
@@ -540,6 +539,30 @@ def test_large_mini_batches_get_the_plain_gradient(
         np.testing.assert_array_equal(flat(change), flat(every[0][2]))
         if persistent:
             np.testing.assert_array_equal(chains, every[0][3])
+
+
+def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():
+    n, n_features, n_components = 150, 2000, 6
+    rng = np.random.default_rng(0)
+    W = rng.normal(size=(n_features, n_components)) * 0.1
+    b = rng.normal(size=n_features) - 3
+    model = Parameters(W, b, np.zeros(n_components))
+    rows = sparse.csr_array((rng.random((n, n_features)) < 0.05).astype(float))
+    every = []
+    for n_threads in (1, 2, 3):
+        with Crew(n_threads) as crew:
+            mini_batch = mini_batch_of(
+                model, n, mu=rows.mean(axis=0), sparse=True, crew=crew
+            )
+            (share,) = mini_batch.shares
+            assert len(share.visible.blocks) == 2
+            run(mini_batch, rows)
+            every.append((visible(mini_batch), mini_batch.H.copy()))
+    V, H = every[0]
+    np.testing.assert_allclose(H, sigmoid(V @ W), atol=1e-10)
+    for other_V, other_H in every[1:]:
+        np.testing.assert_array_equal(other_V, V)
+        np.testing.assert_array_equal(other_H, H)
 
 
 def test_the_number_of_shares_depends_on_the_shape():

@@ -39,6 +39,15 @@ def test_a_stream_depends_on_its_root_and_its_key_alone():
     assert len({tuple(draw(*key)) for key in keys}) == len(keys)
 
 
+def test_parts_of_a_stream_are_streams_of_their_own():
+    whole, again = Stream(1, 2), Stream(1, 2)
+    drawn = [rng.random(4).tolist() for rng in (whole.part(0), whole.part(1), whole)]
+    assert len(set(map(tuple, drawn))) == 3
+    # Whatever else has been drawn before, and going on where they left off.
+    assert again.part(1).random(4).tolist() == drawn[1]
+    assert again.part(1).random(4).tolist() != drawn[1]
+
+
 # -- one draw --------------------------------------------------------------------
 
 
