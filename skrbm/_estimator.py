@@ -78,8 +78,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Share of the last change that is added to the next, in [0, 1).
     weight_decay : float or "auto", default="auto"
         Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
-        are not penalised.  "auto" is 4 over the number of rows, 0.001 at most, and 0
-        with persistent chains or where "auto" `statistics` are states.
+        are not penalised.  The weights shrink every 256 rows or every mini-batch,
+        whichever is more, and at the end of an epoch.  "auto" is 4 over the number
+        of rows, 0.001 at most, and 0 with persistent chains or where "auto"
+        `statistics` are states.
     sparsity_target : float, default=0.1
         Activity that the sparsity penalty pulls hidden units to.
     sparsity_cost : float or "auto", default="auto"

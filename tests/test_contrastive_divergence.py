@@ -330,9 +330,8 @@ def test_the_target_shrinks_before_the_gradient_is_added(dtype, tolerance):
     mini_batch, before, *_ = phases(10, None, dtype)
     target = before.copy()
     mini_batch.add_gradient(target, 1.0, np.zeros_like(target.c), keep=0.75)
-    np.testing.assert_allclose(target.W, 0.75 * before.W + expected.W, atol=tolerance)
-    np.testing.assert_allclose(target.b, before.b + expected.b, atol=tolerance)
-    np.testing.assert_allclose(target.c, before.c + expected.c, atol=tolerance)
+    for part, old, new in zip(target, before, expected, strict=True):
+        np.testing.assert_allclose(part, 0.75 * old + new, atol=tolerance)
 
 
 @whole_and_cut

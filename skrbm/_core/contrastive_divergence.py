@@ -132,8 +132,8 @@ class MiniBatch:
     rows as positive ones.  Model and chains are held by reference.
 
     The phases are cut in shares of rows, each with random numbers of its own, and
-    the gradient in slabs of visible units, both by the shape of the data alone:
-    the number of threads never shows in the result.
+    the gradient in slabs or strips of visible units, all by the shape of the data
+    alone: the number of threads never shows in the result.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class MiniBatch:
         pull: Array | None = None,
         onto: Parameters | Apart | None = None,
     ) -> None:
-        """Set ``target.W`` to ``keep target.W`` and add the gradient to target.
+        """Multiply target by ``keep`` and add the gradient to it.
 
         ``lam`` is the hidden offset; ``pull`` (n_components,) is a further
         derivative at the input of each hidden unit on the positive rows.  The
@@ -248,6 +248,9 @@ class MiniBatch:
         Hk -= lam
         G *= w[:, None]
         r = w - np.dot(G, lam)
+        if keep != 1:
+            for intercept in target.intercepts:
+                intercept *= keep
         c += np.dot(self.ones, G)
         if isinstance(target, Apart):
             self._add_sparse_gradient(target, np.column_stack([G, r]), keep)

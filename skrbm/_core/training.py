@@ -282,8 +282,6 @@ class _Loop:
         target, keep, onto = state.parameters, 1.0, None
         if state.velocity is not None:
             target, keep, onto = state.velocity, settings.momentum, state.parameters
-            for intercept in target.intercepts:
-                intercept *= keep
         mini_batch.add_gradient(
             target, learning_rate, self.lam, keep=keep, pull=pull, onto=onto
         )
