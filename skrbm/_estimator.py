@@ -10,11 +10,13 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
 from skrbm import _fitting
 from skrbm._core import energy
 from skrbm._core.blocks import converted, map_rows
+from skrbm._core.operations import sigmoid, times
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import Stream, bernoulli, gibbs_chain
@@ -381,9 +383,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         small = self.components_.size <= SMALL
         return model.astype(np.float64 if small else _fitting.DTYPE)
 
-    def _rows(self, X):
+    def _rows(self, X, *, finite=True):
         check_is_fitted(self)
-        return check_rows(self, X, reset=False, binarize=self.binarize, ranged=False)
+        return check_rows(
+            self, X, reset=False, binarize=self.binarize, ranged=False, finite=finite
+        )
 
     def _map(self, function, model, X, out):
         dtype = model.W.dtype
@@ -403,11 +407,19 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         H : ndarray of shape (n_samples, n_components)
             Probabilities; float64 if X is, else float32.
         """
-        X, model = self._rows(X), self._model()
+        # To look through X for what is not finite would take a twentieth of the time.
+        X, model = self._rows(X, finite=self.binarize is not None), self._model()
+
+        def features(v, out):
+            with np.errstate(invalid="ignore"):
+                x = times(v, model.W, out)
+            # A value that is not finite leaves no input of a hidden unit finite.
+            if not np.isfinite(x[:, 0]).all():
+                assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            return sigmoid(x, model.c)
+
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        return self._map(
-            lambda v, out: energy.hidden_probabilities(model, v, out), model, X, out
-        )
+        return self._map(features, model, X, out)
 
     def inverse_transform(self, H):
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.

@@ -115,13 +115,22 @@ def check_rows(
     reset: bool,
     binarize: float | None = None,
     ranged: bool = True,
+    finite: bool = True,
 ) -> Any:
     """Return X as a numeric array or CSR, in whatever type it comes.
 
-    ``ranged`` asks for a warning of values that binary units cannot stand for.
+    ``ranged`` asks for a warning of values that binary units cannot stand for, and
+    ``finite`` for an error where a value is not finite.
     Nothing is converted to floating point here, and X is never written to.
     """
-    X = validate_data(estimator, X, reset=reset, accept_sparse="csr", dtype="numeric")
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        dtype="numeric",
+        ensure_all_finite=finite,
+    )
     if is_sparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

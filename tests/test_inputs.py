@@ -348,6 +348,32 @@ def test_nan_and_infinity_are_errors(call, value, container, X):
         call(rbm, container(X))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("options", [{}, {"binarize": 0.5}])
+def test_transform_finds_what_is_not_finite_in_any_block(value, dtype, options):
+    rows = np.random.default_rng(0).random((3000, 5)).astype(dtype)
+    rbm = make(n_jobs=2, **options).fit(rows[:20])
+    rbm.components_[:, 2] = 0  # so that infinity times a weight is no number
+    for place in [(0, 2), (1023, 0), (1700, 4), (2999, 2)]:
+        bad = rows.copy()
+        bad[place] = value
+        message = "NaN" if np.isnan(value) else "infinity"
+        with pytest.raises(ValueError, match=f"Input X contains {message}"):
+            rbm.transform(bad)
+    rbm.transform(rows)
+
+
+def test_transform_takes_finite_values_of_any_size(X):
+    rbm = make().fit(X)
+    W, c = rbm.components_.T, rbm.intercept_hidden_
+    W[...], c[...] = np.finfo(np.float32).max, 0
+    X = 1e300 * (X - 0.5)[:, ::-1]  # inputs of hidden units are beyond any float
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert set(np.unique(rbm.transform(np.abs(X)))) == {1.0}
+        assert rbm.transform(X).shape == (60, 3)
+
+
 @calls
 @pytest.mark.parametrize(
     ("wrong", "message"),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from skrbm._core.threads import Crew
+from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, DType, Rows, is_sparse
 
-ROWS = 512
+ROWS = 1024  # in a block, at most
 
 
-def blocks(n_rows: int) -> Iterator[slice]:
-    """Yield consecutive slices of at most `ROWS` rows."""
-    for start in range(0, n_rows, ROWS):
-        yield slice(start, min(start + ROWS, n_rows))
+def blocks(n_rows: int) -> list[slice]:
+    """Cut rows in blocks: eight of 128 rows or more, where that is enough."""
+    return cut(n_rows, max(-(-n_rows // ROWS), min(8, n_rows // 128), 1))
 
 
 def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
@@ -50,7 +49,7 @@ def map_rows(
         if result is not place:
             out[rows] = result
 
-    crew.map(work, list(blocks(X.shape[0])))
+    crew.map(work, blocks(X.shape[0]))
     return out
 
 
