@@ -101,7 +101,7 @@ def sigmoid(x):
 
 def toss(x, rng):
     """Return units that are on with probability sigmoid(x), as training draws them."""
-    return draw(x, 0.0, rng, scratch=np.empty_like(x)).astype(x.dtype)
+    return draw(x, rng, scratch=np.empty_like(x)).astype(x.dtype)
 
 
 def plain_training(X, state, settings, n_epochs, n_shares=1):

@@ -26,7 +26,7 @@ from skrbm._core.contrastive_divergence import (
     count_slabs,
     count_strips,
 )
-from skrbm._core.parameters import Apart, Parameters, shift
+from skrbm._core.parameters import Apart, Parameters, Stacked
 from skrbm._core.sampling import Stream
 from skrbm._core.threads import Crew
 
@@ -53,11 +53,8 @@ whole_and_cut = pytest.mark.usefixtures("_cuts")
 
 def mini_batch_of(model, n, chains=None, mu=None, *, sparse=False, crew=CREW, **how):
     """Return a mini-batch of a model given in the ordinary form."""
-    model = model.copy()
     mu = np.zeros_like(model.b) if mu is None else mu.astype(model.b.dtype)
-    shift(model, mu)
-    if sparse:
-        model = Apart.take(model, mu)
+    model = (Apart if sparse else Stacked).take(model, mu)
     return MiniBatch(model, mu, n, chains, crew=crew, **how)
 
 
@@ -66,20 +63,16 @@ def run(mini_batch, rows, rngs=None):
     mini_batch.run_phases(rows, np.arange(rows.shape[0]), rngs or streams())
 
 
-def gradient(mini_batch, mu=None, lam=None, **how):
+def gradient(mini_batch, lam=None, **how):
     """Return, in the ordinary form, what a mini-batch would add to zero."""
     c, n_features = mini_batch.model.c, len(mini_batch.mu)
     zeros = [np.zeros(shape, c.dtype) for shape in ((n_features, len(c)), n_features)]
-    target = Parameters(*zeros, np.zeros_like(c))
+    target = type(mini_batch.model).take(
+        Parameters(*zeros, np.zeros_like(c)), mini_batch.mu, change=True
+    )
     lam = np.zeros_like(c) if lam is None else lam.astype(c.dtype)
-    mu = np.zeros(n_features, c.dtype) if mu is None else mu.astype(c.dtype)
-    if mini_batch.sparse:
-        target = Apart.take(target, mu, change=True)
     mini_batch.add_gradient(target, 1.0, lam, **how)
-    if mini_batch.sparse:
-        target = target.restore(mu)
-    shift(target, -mu)
-    return target
+    return target.restore(mini_batch.mu)
 
 
 def flat(parameters):
@@ -270,7 +263,7 @@ def visible(mini_batch):
         layers = [share.visible.v0 for share in mini_batch.shares]
         layers += [share.visible.vk for share in mini_batch.shares]
         return np.vstack([v.toarray() if sparse.issparse(v) else v for v in layers])
-    return mini_batch.S + mini_batch.mu
+    return mini_batch.S[:, :-1] + mini_batch.mu
 
 
 sizes = pytest.mark.parametrize(("n", "m"), [(10, None), (1, None), (10, 3), (2, 50)])
@@ -314,10 +307,9 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
     c_centred = c_centred + rate * (h0.mean(axis=0) - hk.mean(axis=0))
     b_new, c_new = b_centred - W_new @ lam, c_centred - W_new.T @ mu
 
-    target = Parameters(W, b, c).copy()
-    shift(target, mu)
+    target = Stacked.take(Parameters(W, b, c), mu)
     mini_batch.add_gradient(target, rate, lam)
-    shift(target, -mu)
+    target = target.restore(mu)
     np.testing.assert_allclose(target.W, W_new, atol=tolerance)
     np.testing.assert_allclose(target.b, b_new, atol=tolerance)
     np.testing.assert_allclose(target.c, c_new, atol=tolerance)
@@ -328,8 +320,9 @@ def test_centring_is_training_the_centred_form(n, m, dtype, tolerance):
 def test_the_target_shrinks_before_the_gradient_is_added(dtype, tolerance):
     expected = gradient(phases(10, None, dtype)[0])
     mini_batch, before, *_ = phases(10, None, dtype)
-    target = before.copy()
-    mini_batch.add_gradient(target, 1.0, np.zeros_like(target.c), keep=0.75)
+    target = Stacked.take(before, np.zeros_like(before.b))
+    mini_batch.add_gradient(target, 1.0, np.zeros_like(before.c), keep=0.75)
+    target = target.restore(np.zeros_like(before.b))
     for part, old, new in zip(target, before, expected, strict=True):
         np.testing.assert_allclose(part, 0.75 * old + new, atol=tolerance)
 
@@ -341,9 +334,9 @@ def test_the_pull_acts_at_the_input_of_each_hidden_unit(n, m, dtype, tolerance):
     rng = np.random.default_rng(1)
     mu, lam = rng.random(6).astype(dtype), rng.random(4).astype(dtype)
     pull = rng.normal(size=4).astype(dtype)
-    without = gradient(phases(n, m, dtype, mu)[0], mu, lam)
+    without = gradient(phases(n, m, dtype, mu)[0], lam)
     mini_batch, _, v0, *_ = phases(n, m, dtype, mu)
-    with_pull = gradient(mini_batch, mu, lam, pull=pull)
+    with_pull = gradient(mini_batch, lam, pull=pull)
     change = [a - b for a, b in zip(with_pull, without, strict=True)]
     # The input of unit j is c'_j + (v-mu)'W_j in the centred form.
     W = (v0 - mu).mean(axis=0)[:, None] * pull
@@ -374,7 +367,7 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(
     def both(rows):
         mini_batch = mini_batch_of(model, 12, mu=mu, sparse=sparse.issparse(rows))
         run(mini_batch, rows)
-        return gradient(mini_batch, mu, lam, pull=pull)
+        return gradient(mini_batch, lam, pull=pull)
 
     for from_sparse, from_dense in zip(
         both(container(batch)), both(batch), strict=True
@@ -514,7 +507,7 @@ def test_large_mini_batches_get_the_plain_gradient(
         assert len(mini_batch.slabs) == n_slabs
         run(mini_batch, batch)
         V, H = visible(mini_batch), mini_batch.H.copy()
-        return V, H, gradient(mini_batch, mu, lam), chains
+        return V, H, gradient(mini_batch, lam), chains
 
     V, H, (dW, db, dc), _ = results(CREW)
     np.testing.assert_allclose(V[:n], rows, atol=1e-6)

@@ -1,6 +1,7 @@
 """Epochs of training against a plain loop that trains the centred form literally."""
 
 import dataclasses
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -220,9 +221,9 @@ def test_chains_start_as_often_on_as_the_hidden_units():
 def test_past_states_are_not_written_to(changes):
     X = rows()
     state = start(X)
-    before = state.copy()
+    before = deepcopy(state)
     kept = [
-        (after, after.copy(), after.model().copy())
+        (after, deepcopy(after), after.model().copy())
         for after in epochs(X, None, state, settings(**changes), 3, Crew())
     ]
     for past, copy, model in kept:

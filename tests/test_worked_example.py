@@ -6,7 +6,7 @@ from enumeration import toss
 
 from skrbm import BinaryCDRBM
 from skrbm._core.contrastive_divergence import MiniBatch
-from skrbm._core.parameters import Parameters, zeros_like
+from skrbm._core.parameters import Parameters, Stacked
 from skrbm._core.sampling import Stream
 from skrbm._core.threads import Crew
 from skrbm._core.training import PHASES
@@ -49,11 +49,12 @@ def _root(seed):
 
 def test_the_update_of_the_worked_example():
     zero = Parameters(np.zeros((4, 3)), np.zeros(4), np.zeros(3))
-    batch = MiniBatch(zero, mu=np.zeros(4), n=1, crew=Crew(), sample_statistics=True)
-    batch.S[...] = [v0, v1]
+    mu, new = np.zeros(4), Stacked.take(zero, np.zeros(4))
+    batch = MiniBatch(new, mu, n=1, crew=Crew(), sample_statistics=True)
+    batch.S[:, :-1] = [v0, v1]
     batch.H[...] = [h0, h1]
-    new = zeros_like(zero)
     batch.add_gradient(new, 0.1, lam=np.zeros(3))
+    new = new.restore(mu)
     np.testing.assert_allclose(new.W, W)
     np.testing.assert_allclose(new.b, b)
     np.testing.assert_allclose(new.c, c)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
 
 from skrbm._core.operations import move_towards
-from skrbm._core.parameters import Parameters
+from skrbm._core.parameters import Form, Parameters
 
 # Rows between two looks at all of W, at least: with small mini-batches a look after
 # every one would cost as much as the update itself.
@@ -28,7 +30,7 @@ class Average:
 
     def __init__(self, weight: float | int) -> None:
         self.weight = weight
-        self.mean: Parameters | None = None
+        self.mean: Any = None  # in whatever form parameters come in
         self.total = 0.0  # weight of all that is in the mean
         self.pending = 0  # updates since the mean last took the parameters in
         # For a window: weight and mean of each of the last epochs.
@@ -37,13 +39,13 @@ class Average:
         )
         self.seen = False  # in the present epoch
 
-    def add(self, parameters: Parameters, batch_size: int) -> None:
+    def add(self, parameters: Form, batch_size: int) -> None:
         """Take in the parameters after an update, or let it pass."""
         self.pending += 1
         if self.pending * batch_size >= ROWS_BETWEEN:
             self._take(parameters)
 
-    def end_epoch(self, parameters: Parameters) -> None:
+    def end_epoch(self, parameters: Form) -> None:
         """Close the epoch, which ended with these parameters."""
         if not self.seen:
             self._take(parameters)
@@ -52,7 +54,7 @@ class Average:
             self.total, self.mean = 0.0, None
         self.seen = False
 
-    def _take(self, parameters: Parameters) -> None:
+    def _take(self, parameters: Form) -> None:
         if self.mean is None:
             self.mean = parameters.copy()
         if isinstance(self.weight, int):
@@ -68,7 +70,7 @@ class Average:
     def value(self) -> Parameters | None:
         """Return the average, None before the first epoch has ended."""
         if not isinstance(self.weight, int):
-            return self.mean
+            return cast("Parameters | None", self.mean)
         if not self.epochs:
             return None
         totals, means = zip(*self.epochs, strict=True)
@@ -80,9 +82,9 @@ class Average:
             )
         )
 
-    def copy(self) -> Average:
-        """Return an average that goes its own way; past epochs are never written to."""
+    def changed(self, form: Callable[[Any], Form]) -> Average:
+        """Return an average that goes its own way, its mean in another form."""
         other = copy.copy(self)
-        other.epochs = self.epochs.copy()
-        other.mean = self.mean and self.mean.copy()
+        other.epochs = self.epochs.copy()  # means of past epochs are never written to
+        other.mean = None if self.mean is None else form(self.mean)
         return other

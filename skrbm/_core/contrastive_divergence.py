@@ -11,17 +11,18 @@ w = [1/n, ..., -1/m, ...], and offsets mu and lambda it reads
     S = [v0; vk] - mu        G = w * ([h0; hk] - lambda)
     dW = S'G       db = S'(w - G lambda)       dc = G'1
 
-Here c is the hidden intercept at v = mu, so that P(h=1 | v) = sigmoid(c + SW);
-`parameters.shift` goes there and back.  For mu = lambda = 0 this is the
-ordinary gradient, and otherwise that of ``-(v-mu)'W(h-lambda) - b'v - c'h``
-(Montavon & Mueller 2012; Melchior, Fischer & Wiskott 2016, section 3), whose
-visible intercept b + W lambda is carried as b, for lambda moves.
+Here c is the hidden intercept at v = mu, so that P(h=1 | v) = sigmoid(c + SW).
+For mu = lambda = 0 this is the ordinary gradient, and otherwise that of
+``-(v-mu)'W(h-lambda) - b'v - c'h`` (Montavon & Mueller 2012; Melchior, Fischer &
+Wiskott 2016, section 3), whose visible intercept b + W lambda is carried as b,
+for lambda moves.  `parameters` has the two forms in which a model is trained,
+one for dense rows and one for sparse ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from skrbm._core.operations import (
     times,
     times_transposed,
 )
-from skrbm._core.parameters import Apart, Parameters
+from skrbm._core.parameters import Apart, Stacked
 from skrbm._core.sampling import Stream, draw, draw_rare, drawn, rows_of
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, Rows
@@ -42,22 +43,24 @@ MAX_SHARES = 16
 
 
 class _Visible:
-    """The visible layer of some rows in both phases, dense and centred: v - mu."""
+    """The visible layer of some rows in both phases, dense: S = [v - mu, 1]."""
 
-    def __init__(self, model: Parameters, mu: Array, S0: Array, Sk: Array) -> None:
-        self.W, self.b, self.mu = model.W, model.b, mu
+    def __init__(self, model: Stacked, mu: Array, S0: Array, Sk: Array) -> None:
+        self.joint, self.W, self.b, self.mu = model.joint, model.weights, model.b, mu
         self.S0, self.Sk = S0, Sk
+        self.x = np.empty((len(Sk), len(mu)), Sk.dtype)
 
     def load(self, v0: Array, out: Array) -> None:
-        """Take the positive rows, and put S0 W in ``out``."""
-        np.subtract(v0, self.mu, out=self.S0)
-        times(self.S0, self.W, out=out)
+        """Take the positive rows, and put c + S0 W in ``out``."""
+        np.subtract(v0, self.mu, out=self.S0[:, :-1])
+        times(self.S0, self.joint, out=out)
 
     def sample(self, h: Array, rng: Stream, out: Array) -> None:
-        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
-        x = times_transposed(h, self.W, out=self.Sk)
-        np.subtract(draw(x, self.b, rng, scratch=x), self.mu, out=self.Sk)
-        times(self.Sk, self.W, out=out)
+        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put c + Sk W in ``out``."""
+        x = times_transposed(h, self.W, out=self.x)
+        on = draw(x, rng, scratch=x, intercept=self.b[:-1])
+        np.subtract(on, self.mu, out=self.Sk[:, :-1])
+        times(self.Sk, self.joint, out=out)
 
 
 class _SparseVisible:
@@ -76,11 +79,11 @@ class _SparseVisible:
         self.blocks = cut(len(mu), max(1, m * len(mu) >> 17))
 
     def load(self, v0: Rows, out: Array) -> None:
-        """Take the positive rows, and put S0 W in ``out``."""
+        """Take the positive rows, and put c + S0 W in ``out``."""
         self.v0, self.v0_mu = v0, self._times(v0, out)
 
     def sample(self, h: Array, rng: Stream, out: Array) -> None:
-        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put Sk W in ``out``."""
+        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put c + Sk W in ``out``."""
         self.h[:, :-2] = h
         self.h[:, -1] = h @ self.model.a + self.model.beta
 
@@ -96,11 +99,11 @@ class _SparseVisible:
         self.vk_mu = self._times(self.vk, out)
 
     def _times(self, v: Rows, out: Array) -> Array:
-        """Put SW in ``out`` and return v mu."""
+        """Put c + SW in ``out`` and return v mu."""
         x = times(v, self.model.M_d_mu)
         v_M, v_mu = x[:, :-2], x[:, -1]
         np.outer(v_mu - self.mu_mu, self.model.a, out=out)
-        out -= self.model.mu_M
+        out += self.model.c - self.model.mu_M
         out += v_M
         return v_mu
 
@@ -125,7 +128,7 @@ class _Share:
 class MiniBatch:
     """Both layers in both phases of a mini-batch, and the model they belong to.
 
-    ``model`` holds W, b and the c at mu, as `Apart` for sparse rows; ``n`` is the
+    ``model`` is `Stacked` for dense rows and `Apart` for sparse ones; ``n`` is the
     number of positive rows.
     ``chains`` (m, n_components) holds the hidden states of persistent chains,
     which every negative phase moves on; without it there are as many negative
@@ -138,7 +141,7 @@ class MiniBatch:
 
     def __init__(
         self,
-        model: Parameters | Apart,
+        model: Stacked | Apart,
         mu: Array,
         n: int,
         chains: Array | None = None,
@@ -157,12 +160,11 @@ class MiniBatch:
         self.n_gibbs_steps = n_gibbs_steps
         self.sample_statistics, self.sample_rows = sample_statistics, sample_rows
         self.binarize = binarize
-        # S stacks both phases, (n + m, n_features), and H too, (n + m, n_components).
-        self.S = np.empty((0 if self.sparse else n + m, n_features), dtype)
+        # S, (n + m, n_features + 1), and H, (n + m, n_components), stack both phases.
+        self.S = np.ones((0 if self.sparse else n + m, n_features + 1), dtype)
         self.H = np.empty((n + m, n_components), dtype)
         self.H0, self.Hk = self.H[:n], self.H[n:]
         self.w = np.repeat(np.array([1 / n, -1 / m], dtype), [n, m])
-        self.ones = np.ones(n + m, dtype)
         h = np.empty((m, n_components), dtype) if chains is None else chains
         n_weights = n_features * n_components
         count = min(count_shares(max(n, m), n_weights), n, m)
@@ -178,8 +180,8 @@ class MiniBatch:
             H0, Hk = self.H0[rows], self.Hk[negative]
             layers = [self.H] if count == 1 else [H0, Hk]
             self.shares.append(_Share(visible, rows, H0, Hk, h[negative], layers))
-        self.slabs = cut(n_features, count_slabs(n + m, n_features, n_weights))
-        self.strips = cut(n_features, count_strips(n + m, n_features, n_weights))
+        self.slabs = cut(n_features + 1, count_slabs(n + m, n_features, n_weights))
+        self.strips = cut(n_features + 1, count_strips(n + m, n_features, n_weights))
 
     def run_phases(self, X: Rows, index: Array, streams: Sequence[Stream]) -> None:
         """Fill both layers in both phases from the rows ``X[index]``.
@@ -201,24 +203,23 @@ class MiniBatch:
     def _run_share(self, share: _Share, v0: Rows, rng: Stream) -> None:
         """Run both phases: h0, then k times v ~ P(v | h) and hk."""
         visible, H0, Hk, h = share.visible, share.H0, share.Hk, share.h
-        c = self.model.c
         # H0 and Hk hold the inputs of the hidden units until all is drawn.
         visible.load(v0, out=H0)
         if self.sample_statistics:
-            H0[...] = draw(H0, c, rng, scratch=H0)
+            H0[...] = draw(H0, rng, scratch=H0)
         if not self.persistent:
-            h[...] = H0 if self.sample_statistics else draw(H0, c, rng, scratch=h)
+            h[...] = H0 if self.sample_statistics else draw(H0, rng, scratch=h)
         for step in range(self.n_gibbs_steps):
             if step > 0:
-                h[...] = draw(Hk, c, rng, scratch=h)
+                h[...] = draw(Hk, rng, scratch=h)
             visible.sample(h, rng, out=Hk)
         if self.persistent or self.sample_statistics:
-            h[...] = draw(Hk, c, rng, scratch=h)
+            h[...] = draw(Hk, rng, scratch=h)
         if self.sample_statistics:
             Hk[...] = h
         else:
             for H in share.layers:
-                sigmoid(H, c)
+                sigmoid(H)
 
     def mean_activity(self) -> Array:
         """Return the mean of h0."""
@@ -226,13 +227,13 @@ class MiniBatch:
 
     def add_gradient(
         self,
-        target: Parameters | Apart,
+        target: Stacked | Apart,
         learning_rate: float,
         lam: Array,
         *,
         keep: float = 1.0,
         pull: Array | None = None,
-        onto: Parameters | Apart | None = None,
+        onto: Stacked | Apart | None = None,
     ) -> None:
         """Multiply target by ``keep`` and add the gradient to it.
 
@@ -243,38 +244,30 @@ class MiniBatch:
         """
         w = learning_rate * self.w
         # G = w * ([h0; hk] - lambda), in the place of the hidden layer.
-        G, H0, Hk, c = self.H, self.H0, self.Hk, target.c
+        G, H0, Hk = self.H, self.H0, self.Hk
         H0 -= lam if pull is None else lam - pull
         Hk -= lam
         G *= w[:, None]
         r = w - np.dot(G, lam)
-        if keep != 1:
-            for intercept in target.intercepts:
-                intercept *= keep
-        c += np.dot(self.ones, G)
         if isinstance(target, Apart):
-            self._add_sparse_gradient(target, np.column_stack([G, r]), keep)
+            self._add_sparse_gradient(target, G, r, keep, onto)
         else:
-            self._add_dense_gradient(target, G, r, keep, onto and onto.weights)
-        if onto is not None:
-            # The dense W has been moved already.
-            rest = slice(0 if self.sparse else 1, None)
-            for part, change in zip(onto[rest], target[rest], strict=True):
-                part += change
+            self._add_dense_gradient(target, G, r, keep, onto)
 
     def _add_dense_gradient(
-        self, target: Parameters, G: Array, r: Array, keep: float, onto: Array | None
+        self, target: Stacked, G: Array, r: Array, keep: float, onto: Any
     ) -> None:
-        """Add S'G and S'r to W and b of target, and then its W ``onto`` another."""
-        W, b, _ = target
+        """Add S'[G, r] to the target, and then the target ``onto`` another."""
 
         def add(slab: slice) -> None:
-            S, b_part = self.S[:, slab], b[slab]
-            add_product(W[slab], S, G, keep)
-            b_part += r @ S
+            S, joint, b = self.S[:, slab], target.joint[slab], target.b[slab]
+            add_product(joint, S, G, keep)
+            if keep != 1:
+                b *= keep
+            b += r @ S
             if onto is not None:
-                onto_part = onto[slab]
-                onto_part += W[slab]
+                for part, change in zip(onto, (joint, b), strict=True):
+                    part[slab] += change
 
         if onto is None or len(self.slabs) > 1:
             self.crew.map(add, self.slabs)
@@ -282,22 +275,31 @@ class MiniBatch:
             for strip in self.strips:
                 add(strip)
 
-    def _add_sparse_gradient(self, target: Apart, G: Array, keep: float) -> None:
-        """Add S'[G, r], given [G, r], to parameters kept apart."""
-        joint, weights = target.joint, target.weights
+    def _add_sparse_gradient(
+        self, target: Apart, G: Array, r: Array, keep: float, onto: Any
+    ) -> None:
+        """Add [v, -1, v mu]'[G, r] to the target, and the target ``onto`` another."""
+        joint, c = target
         if keep != 1:
-            weights *= keep
+            for part in target:
+                part *= keep
         visibles = [cast("_SparseVisible", share.visible) for share in self.shares]
         phases = [(x.v0, x.v0_mu) for x in visibles] + [
             (x.vk, x.vk_mu) for x in visibles
         ]
+        ones = np.ones_like(r)
+        c += np.dot(ones, G)
+        G = np.column_stack([G, r])
         start = 0
         for v, v_mu in phases:
             rows = slice(start, start + len(v_mu))
             add_sparse_product(joint[:-2, :-1], v, G[rows])
             joint[-1, :-1] += v_mu @ G[rows]
             start = rows.stop
-        joint[-2, :-1] -= self.ones @ G
+        joint[-2, :-1] -= np.dot(ones, G)
+        if onto is not None:
+            for part, change in zip(onto, target, strict=True):
+                part += change
 
 
 # What it costs to hand work to another thread and wait for it, about a tenth of a

@@ -78,7 +78,7 @@ def move_towards(mean: Array, value: Array, step: float) -> None:
 
 def sigmoid(
     x: Array,
-    intercept: Array | float = 0.0,
+    intercept: Array | None = None,
     scale: float = 1.0,
     out: Array | None = None,
 ) -> Array:
@@ -88,7 +88,11 @@ def sigmoid(
     to infinity, which gives the right limit; callers silence that warning once,
     around their loop.
     """
-    out = np.subtract(np.negative(intercept), x, out=x if out is None else out)
+    out = x if out is None else out
+    if intercept is None:
+        np.negative(x, out=out)
+    else:
+        np.subtract(-intercept, x, out=out)
     np.exp(out, out=out)
     out += 1
     return np.divide(scale, out, out=out)

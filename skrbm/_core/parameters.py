@@ -20,16 +20,6 @@ class Parameters(NamedTuple):
     b: Array
     c: Array
 
-    @property
-    def weights(self) -> Array:
-        """W."""
-        return self.W
-
-    @property
-    def intercepts(self) -> tuple[Array, Array]:
-        """The visible and the hidden ones."""
-        return self.b, self.c
-
     def copy(self) -> Parameters:
         """Return the same values in arrays of their own."""
         return Parameters(*(np.array(part, order="C") for part in self))
@@ -43,15 +33,61 @@ class Parameters(NamedTuple):
         return all(bool(np.isfinite(part).all()) for part in self)
 
 
+class Stacked(NamedTuple):
+    """Parameters as epochs of dense rows see them: hidden intercepts below the weights.
+
+    With c the hidden intercept at v = mu, for which P(h=1 | v) = sigmoid(c + (v-mu)'W),
+    and with a further column of ones, S = [v - mu, 1],
+
+        joint = [W; c']        c + (v-mu)'W = S joint        joint += S'G
+
+    in C order.  b has a last element that stands for nothing.
+    """
+
+    joint: Array
+    b: Array
+
+    @classmethod
+    def take(
+        cls,
+        parameters: Parameters,
+        mu: Array,
+        *,
+        change: bool = False,  # noqa: ARG003  (for `Apart` it matters)
+    ) -> Stacked:
+        """Return parameters, or a change of some, in this form."""
+        W, b, c = parameters
+        return cls(np.vstack([W, c + mu @ W]), np.append(b, b.dtype.type(0)))
+
+    def restore(self, mu: Array) -> Parameters:
+        """Return the parameters in the form with W, b and c at v = 0."""
+        W = self.weights.copy()
+        return Parameters(W, self.b[:-1].copy(), self.c - mu @ W)
+
+    @property
+    def weights(self) -> Array:
+        """W."""
+        return self.joint[:-1]
+
+    @property
+    def c(self) -> Array:
+        """The hidden intercepts at mu."""
+        return self.joint[-1]
+
+    def copy(self) -> Stacked:
+        """Return the same values in arrays of their own."""
+        return Stacked(self.joint.copy(), self.b.copy())
+
+
 class Apart(NamedTuple):
-    """Parameters whose changes along the mean row mu are kept apart from the others.
+    """Parameters as epochs of sparse rows see them: their changes along mu kept apart.
 
     W = M + mu a' and b = d + mu beta, for M, d, a and beta in one matrix,
 
         joint = [M, d, mu; a', beta, 0; mu'M, mu'd, 0],
 
-    in C order.  For sparse rows v and S = v - mu, what takes S touches no more of M
-    than the features that are on,
+    in C order, and c is the hidden intercept at v = mu.  For sparse rows v and
+    S = v - mu, what takes S touches no more of M than the features that are on,
 
         SW = [v, v mu - mu mu, -1] [M; a'; mu'M]
         W += S'G, b += S'r    by    joint += [v, -1, v mu]' [G, r]
@@ -70,13 +106,14 @@ class Apart(NamedTuple):
         joint[:-2, :-2], joint[:-2, -2] = W, b
         joint[:-2, -1] = 0 if change else mu
         joint[-1, :-1] = mu @ joint[:-2, :-1]
-        return cls(joint, c.copy())
+        return cls(joint, c + mu @ W)
 
     def restore(self, mu: Array) -> Parameters:
-        """Return the parameters in the form with W and b."""
+        """Return the parameters in the form with W, b and c at v = 0."""
         both = np.outer(mu, self.joint[-2, :-1])
         both += self.joint[:-2, :-1]
-        return Parameters(both[:, :-1], both[:, -1], self.c).copy()
+        W, b = np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
+        return Parameters(W, b, self.c - mu @ W)
 
     @property
     def M_d_mu(self) -> Array:
@@ -103,24 +140,12 @@ class Apart(NamedTuple):
         """All that W is made of."""
         return self.joint[:, :-2]
 
-    @property
-    def intercepts(self) -> tuple[Array, Array]:
-        """All that b is made of, and c."""
-        return self.joint[:, -2], self.c
-
     def copy(self) -> Apart:
         """Return the same values in arrays of their own."""
         return Apart(self.joint.copy(), self.c.copy())
 
 
-def shift(parameters: Parameters, mu: Array) -> None:
-    """Move the point where the hidden intercept is taken by mu, in place.
-
-    c + v'W = (c + mu'W) + (v - mu)'W: the centred form has the intercept c + mu'W
-    where the ordinary one has c.  Back goes ``shift(parameters, -mu)``.
-    """
-    c = parameters.c
-    c += mu @ parameters.W
+Form = Parameters | Stacked | Apart
 
 
 def zeros_like(parameters: Parameters) -> Parameters:

@@ -13,8 +13,9 @@ from skrbm._core.operations import sigmoid
 from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, DType, Rows, is_sparse
 
-# Draws compare a probability with 16 random bits.
-N_WORDS = 1 << 16
+# Draws compare a probability with 15 random bits, so that even a probability of 1, as
+# a multiple of 2^-15, is a word of 16 bits.
+N_WORDS = 1 << 15
 # Fewer draws than this take 53 random bits each: that costs more, but less than the
 # calls that it takes to do with 16.  Those for the next few calls are drawn at once.
 _FEW_DRAWS = 2048
@@ -63,12 +64,14 @@ class Stream(np.random.Generator):
 def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> Array:
     """Draw 1 with probability p and 0 otherwise, elementwise and exactly.
 
-    ``out`` may be p itself, or an array of booleans.
+    A p outside [0, 1] counts as 0 or 1.  ``out`` may be p itself, or an array of
+    booleans.
     """
     if p.size < _FEW_DRAWS:
         on = rng.random(p.shape) < p
     else:
-        on = settle(p * p.dtype.type(N_WORDS), random_words(p.shape, rng), rng)
+        scaled = np.clip(p, 0, 1) * p.dtype.type(N_WORDS)
+        on = settle(scaled, random_words(p.shape, rng), rng)
     if out is None:
         return on.astype(p.dtype)
     out[...] = on
@@ -84,13 +87,17 @@ def drawn(rows: Rows, rng: np.random.Generator) -> Rows:
     return rows
 
 
-def draw(x: Array, intercept: Array | float, rng: Stream, scratch: Array) -> Array:
+def draw(
+    x: Array, rng: Stream, scratch: Array, intercept: Array | None = None
+) -> Array:
     """Return booleans that are True with probability ``sigmoid(x + intercept)``.
 
-    Overwrites ``scratch``, which may be x itself.
+    May overwrite ``scratch``, which may be x itself.
     """
     if x.size < _FEW_DRAWS:
-        return np.add(x, intercept, out=scratch) > rng.little_noise(x.shape)
+        if intercept is not None:
+            x = np.add(x, intercept, out=scratch)
+        return x > rng.little_noise(x.shape)
     scaled = sigmoid(x, intercept, N_WORDS, out=scratch)
     return settle(scaled, random_words(x.shape, rng), rng)
 
@@ -105,7 +112,7 @@ def draw_rare(x: Array, rng: Stream) -> Array:
     x = x.reshape(-1)
     frequent = np.flatnonzero(x > _RARE_LOGIT)
     if x.size < _FEW_DRAWS or len(frequent) > x.size >> 4:
-        return np.flatnonzero(draw(x, 0.0, rng, scratch=x))
+        return np.flatnonzero(draw(x, rng, scratch=x))
     candidates = successes(x.size, _RARE, rng)
     candidates = candidates[x[candidates] <= _RARE_LOGIT]
     rare_on = rng.random(len(candidates)) * _RARE < sigmoid(x[candidates])
@@ -127,25 +134,26 @@ def successes(n_trials: int, p: float, rng: np.random.Generator) -> Array:
 
 
 def random_words(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return an array of random words of 16 bits."""
+    """Return an array of random words below `N_WORDS`."""
     size = math.prod(shape)
     words = rng.bit_generator.random_raw((size + 3) // 4).view(np.uint16)
+    words >>= 1
     return words[:size].reshape(shape)
 
 
 def settle(scaled: Array, words: Array, rng: np.random.Generator) -> Array:
-    """Return ``words + U < scaled`` for uniform U in [0, 1); overwrites ``scaled``.
+    """Return ``words + U < scaled`` for uniform U in [0, 1).
 
-    A whole word below or above settles the draw without U, exactly, since the
-    difference of a word and a number within 1 of it is free of rounding.  Only
-    the one draw in as many as there are words that is left drives U, which is
+    A word below or above the whole part of ``scaled`` settles the draw without U.
+    Only the one draw in as many as there are words that is left drives U, which is
     drawn for it alone: P(True) has the resolution of double precision.
     """
-    margin = np.subtract(scaled, words, out=scaled)
-    on, perhaps = margin >= 1, margin > 0
-    if np.count_nonzero(on) != np.count_nonzero(perhaps):
-        open_ = perhaps ^ on
-        on[open_] = rng.random(np.count_nonzero(open_)) < margin[open_]
+    whole = scaled.astype(words.dtype, order="C")
+    on = words < whole
+    open_ = np.flatnonzero(words == whole)
+    if len(open_):
+        rest = scaled.reshape(-1)[open_] - whole.reshape(-1)[open_]
+        on.reshape(-1)[open_] = rng.random(len(open_)) < rest
     return on
 
 

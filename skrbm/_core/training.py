@@ -5,17 +5,17 @@ Stopping, recording and reporting belong to whoever consumes the states.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
 from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.operations import move_towards
-from skrbm._core.parameters import Apart, Parameters, shift, zeros_like
+from skrbm._core.parameters import Apart, Parameters, Stacked, zeros_like
 from skrbm._core.sampling import Stream, bernoulli
 from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows, is_sparse
@@ -93,56 +93,6 @@ class TrainingState:
         average = self.average and self.average.value()
         return average or self.parameters
 
-    def apart(self, mu: Array) -> TrainingState:
-        """Return the state as epochs of sparse rows see it: all parameters `Apart`.
-
-        As in `shift`, the average is changed in place.
-        """
-
-        def take(parameters: Parameters, *, change: bool = False) -> Parameters:
-            return cast("Parameters", Apart.take(parameters, mu, change=change))
-
-        if self.average is not None and self.average.mean is not None:
-            self.average.mean = take(self.average.mean)
-        return replace(
-            self,
-            parameters=take(self.parameters),
-            velocity=self.velocity and take(self.velocity, change=True),
-        )
-
-    def together(self, mu: Array) -> TrainingState:
-        """Return the state with all parameters in the form they had before `apart`."""
-
-        def restore(parameters: Parameters) -> Parameters:
-            return cast("Apart", parameters).restore(mu)
-
-        if self.average is not None and self.average.mean is not None:
-            self.average.mean = restore(self.average.mean)
-        return replace(
-            self,
-            parameters=restore(self.parameters),
-            velocity=self.velocity and restore(self.velocity),
-        )
-
-    def shift(self, mu: Array) -> None:
-        """Move the point where hidden intercepts are taken by mu, in place."""
-        shift(self.parameters, mu)
-        if self.velocity is not None:
-            shift(self.velocity, mu)
-        if self.average is not None and self.average.mean is not None:
-            shift(self.average.mean, mu)
-
-    def copy(self) -> TrainingState:
-        """Return a state that shares no array with this one."""
-        return replace(
-            self,
-            parameters=self.parameters.copy(),
-            hidden_mean=self.hidden_mean.copy(),
-            velocity=self.velocity and self.velocity.copy(),
-            chains=None if self.chains is None else self.chains.copy(),
-            average=self.average and self.average.copy(),
-        )
-
 
 def prepare(state: TrainingState, settings: Settings) -> TrainingState:
     """Add what the settings need and the state does not hold yet."""
@@ -173,47 +123,99 @@ def epochs(
     crew: Crew,
 ) -> Iterator[TrainingState]:
     """Yield the state after each of ``n_epochs`` passes over X, or ``rows`` of it."""
-    # The loop owns its state and trains the arrays in place; what leaves is a copy.
-    loop = _Loop(X, rows, prepare(state, settings).copy(), settings, crew)
     schedule = SCHEDULES[settings.schedule]
+    state = prepare(state, settings)
+    if rows is None:
+        rows = np.arange(X.shape[0])
     for done in range(n_epochs):
 
         def rate(part: float, done: int = done) -> float:
             return settings.learning_rate * schedule((done + part) / n_epochs)
 
-        loop.run_epoch(rate)
-        yield loop.state.copy()
+        epoch = _Epoch(X, state, settings, crew)
+        epoch.run(rows, rate)
+        state = epoch.end()
+        yield state
 
 
-class _Loop:
-    """The update on one mini-batch, and the pass over all of them."""
+# Overflow is exp(-x) at its limit, see sigmoid; divergence is for the consumer.
+_quiet = np.errstate(over="ignore", invalid="ignore")
+
+
+class _Epoch:
+    """A pass over the rows: what it trains in place, and the update of a mini-batch.
+
+    The state it starts from is left alone and is in ordinary form, as is that which
+    it ends in, so that an epoch does not show whether the one before it was run in
+    the same call.
+    """
 
     def __init__(
-        self,
-        X: Rows,
-        rows: Array | None,
-        state: TrainingState,
-        settings: Settings,
-        crew: Crew,
+        self, X: Rows, state: TrainingState, settings: Settings, crew: Crew
     ) -> None:
-        self.X, self.rows, self.state = X, rows, state
-        self.settings, self.crew = settings, crew
-        # Without centring both offsets are zero, and the formulas stay the same.
+        self.X, self.state, self.settings, self.crew = X, state, settings, crew
         self.mu = state.visible_mean.astype(state.parameters.W.dtype)
-        self.lam = state.hidden_mean
+        self.lam = self.hidden_mean = state.hidden_mean.copy()
         if not settings.centered:
+            # Both offsets are zero then, and the formulas stay the same.
             self.mu, self.lam = np.zeros_like(self.mu), np.zeros_like(self.lam)
+        take = functools.partial((Apart if is_sparse(X) else Stacked).take, mu=self.mu)
+        self.model = take(state.parameters)
+        self.velocity = state.velocity and take(state.velocity, change=True)
+        self.average = state.average and state.average.changed(take)
+        self.chains = None if state.chains is None else state.chains.copy()
         self.mini_batches: dict[int, MiniBatch] = {}
         self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
+        self.learning_rate = 0.0
+
+    @_quiet
+    def end(self) -> TrainingState:
+        """Return the state after the epoch."""
+        parameters, average = self.model.restore(self.mu), self.average
+        if average is not None:
+            average = average.changed(lambda mean: mean.restore(self.mu))
+            average.end_epoch(parameters)
+        return replace(
+            self.state,
+            parameters=parameters,
+            hidden_mean=self.hidden_mean,
+            epoch=self.state.epoch + 1,
+            velocity=self.velocity and self.velocity.restore(self.mu),
+            chains=self.chains,
+            average=average,
+            learning_rate=self.learning_rate,
+        )
+
+    @_quiet
+    def run(self, order: Array, rate: Callable[[float], float]) -> None:
+        """Pass once over the rows named."""
+        root, number, batch_size = (
+            self.state.root,
+            self.state.epoch,
+            self.settings.batch_size,
+        )
+        if self.settings.shuffle:
+            order = Stream(root, SHUFFLE, number).permutation(order)
+        largest = self.mini_batch(min(batch_size, len(order)))
+        streams = [
+            Stream(root, PHASES, number, share) for share in range(len(largest.shares))
+        ]
+        for start in range(0, len(order), batch_size):
+            self.learning_rate = rate(start / len(order))
+            self.update(order[start : start + batch_size], streams)
+            if self.settings.weight_decay:
+                self.decay(now=start + batch_size >= len(order))
+            if self.average is not None:
+                self.average.add(self.model, batch_size)
 
     def mini_batch(self, n: int) -> MiniBatch:
         """Return the buffers for mini-batches of n rows; the last may be short."""
         if n not in self.mini_batches:
             self.mini_batches[n] = MiniBatch(
-                self.state.parameters,
+                self.model,
                 self.mu,
                 n,
-                self.state.chains,
+                self.chains,
                 crew=self.crew,
                 n_gibbs_steps=self.settings.n_gibbs_steps,
                 sample_statistics=self.settings.sample_statistics,
@@ -222,76 +224,32 @@ class _Loop:
             )
         return self.mini_batches[n]
 
-    # Overflow is exp(-x) at its limit, see sigmoid; divergence is for the consumer.
-    @np.errstate(over="ignore", invalid="ignore")
-    def run_epoch(self, rate: Callable[[float], float]) -> None:
-        """Pass once over the rows.
-
-        The state enters and leaves in ordinary form, so that an epoch does not
-        show whether the one before it was run in the same call.
-        """
-        state, settings, order = self.state, self.settings, self.rows
-        if order is None:
-            order = np.arange(self.X.shape[0])
-        if settings.shuffle:
-            order = Stream(state.root, SHUFFLE, state.epoch).permutation(order)
-        learning_rate = 0.0
-        state.shift(self.mu)
-        if is_sparse(self.X):
-            self.state = state = state.apart(self.mu)
-            self.mini_batches.clear()  # they hold the arrays of the last epoch
-        largest = self.mini_batch(min(settings.batch_size, len(order)))
-        streams = [
-            Stream(state.root, PHASES, state.epoch, share)
-            for share in range(len(largest.shares))
-        ]
-        for start in range(0, len(order), settings.batch_size):
-            learning_rate = rate(start / len(order))
-            index = order[start : start + settings.batch_size]
-            self.update(index, streams, learning_rate)
-            if settings.weight_decay:
-                self.decay(learning_rate, now=start + settings.batch_size >= len(order))
-            if state.average is not None:
-                state.average.add(state.parameters, settings.batch_size)
-        if is_sparse(self.X):
-            state = state.together(self.mu)
-        state.shift(-self.mu)
-        if state.average is not None:
-            state.average.end_epoch(state.parameters)
-        self.state = replace(state, epoch=state.epoch + 1, learning_rate=learning_rate)
-
-    def update(
-        self,
-        index: Array,
-        streams: Sequence[Stream],
-        learning_rate: float,
-    ) -> None:
+    def update(self, index: Array, streams: Sequence[Stream]) -> None:
         """Follow the gradient of the mini-batch ``X[index]``."""
-        state, settings = self.state, self.settings
-        mini_batch = self.mini_batch(len(index))
+        settings, mini_batch = self.settings, self.mini_batch(len(index))
         mini_batch.run_phases(self.X, index, streams)
 
-        move_towards(state.hidden_mean, mini_batch.mean_activity(), HIDDEN_MEAN_RATE)
+        move_towards(self.hidden_mean, mini_batch.mean_activity(), HIDDEN_MEAN_RATE)
         pull = None
         if settings.sparsity_cost:
             # Hinton (2010), section 11: the derivative of the cross-entropy of the
             # target and the running mean, at the input of each hidden unit.
-            missing = settings.sparsity_target - state.hidden_mean
+            missing = settings.sparsity_target - self.hidden_mean
             pull = settings.sparsity_cost * missing
 
-        target, keep, onto = state.parameters, 1.0, None
-        if state.velocity is not None:
-            target, keep, onto = state.velocity, settings.momentum, state.parameters
+        target, keep, onto = self.model, 1.0, None
+        if self.velocity is not None:
+            target, keep, onto = self.velocity, settings.momentum, self.model
         mini_batch.add_gradient(
-            target, learning_rate, self.lam, keep=keep, pull=pull, onto=onto
+            target, self.learning_rate, self.lam, keep=keep, pull=pull, onto=onto
         )
 
-    def decay(self, learning_rate: float, *, now: bool) -> None:
+    def decay(self, *, now: bool) -> None:
         """Shrink the weights, every few small mini-batches for all of them at once."""
         settings = self.settings
-        self.shrink *= 1 - learning_rate * settings.weight_decay
+        self.shrink *= 1 - self.learning_rate * settings.weight_decay
         self.n_undecayed += settings.batch_size
         if now or self.n_undecayed >= ROWS_BETWEEN:
-            weights = self.state.parameters.weights
+            weights = self.model.weights
             weights *= self.shrink
             self.shrink, self.n_undecayed = 1.0, 0
