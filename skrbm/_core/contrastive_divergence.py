@@ -30,6 +30,7 @@ from skrbm._core.blocks import converted
 from skrbm._core.operations import (
     add_product,
     add_sparse_product,
+    move_towards_product,
     sigmoid,
     times,
     times_transposed,
@@ -221,9 +222,9 @@ class MiniBatch:
             for H in share.layers:
                 sigmoid(H)
 
-    def mean_activity(self) -> Array:
-        """Return the mean of h0."""
-        return np.dot(self.w[: self.n], self.H0)
+    def move_towards_activity(self, mean: Array, step: float) -> None:
+        """Move ``mean``, in place, towards the mean of h0 by so much of the way."""
+        move_towards_product(mean, self.w[: self.n], self.H0, step)
 
     def add_gradient(
         self,
@@ -264,7 +265,7 @@ class MiniBatch:
             add_product(joint, S, G, keep)
             if keep != 1:
                 b *= keep
-            b += r @ S
+            b += np.dot(r, S)
             if onto is not None:
                 for part, change in zip(onto, (joint, b), strict=True):
                     part[slab] += change

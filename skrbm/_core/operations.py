@@ -76,6 +76,13 @@ def move_towards(mean: Array, value: Array, step: float) -> None:
     _blas("axpy", mean.dtype)(value.reshape(-1), mean.reshape(-1), a=step)
 
 
+def move_towards_product(mean: Array, w: Array, H: Array, step: float) -> None:
+    """Compute ``mean += step (w'H - mean)`` in place, for H in C order."""
+    # mean: (c,)  w: (n,)  H: (n, c)
+    gemv = _blas("gemv", mean.dtype)
+    gemv(step, H.T, w, beta=1 - step, y=mean, overwrite_y=True)
+
+
 def sigmoid(
     x: Array,
     intercept: Array | None = None,

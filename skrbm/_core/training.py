@@ -14,7 +14,6 @@ import numpy as np
 
 from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch
-from skrbm._core.operations import move_towards
 from skrbm._core.parameters import Apart, Parameters, Stacked, zeros_like
 from skrbm._core.sampling import Stream, bernoulli
 from skrbm._core.threads import Crew
@@ -229,7 +228,7 @@ class _Epoch:
         settings, mini_batch = self.settings, self.mini_batch(len(index))
         mini_batch.run_phases(self.X, index, streams)
 
-        move_towards(self.hidden_mean, mini_batch.mean_activity(), HIDDEN_MEAN_RATE)
+        mini_batch.move_towards_activity(self.hidden_mean, HIDDEN_MEAN_RATE)
         pull = None
         if settings.sparsity_cost:
             # Hinton (2010), section 11: the derivative of the cross-entropy of the
