@@ -188,24 +188,21 @@ class _Epoch:
     @_quiet
     def run(self, order: Array, rate: Callable[[float], float]) -> None:
         """Pass once over the rows named."""
-        root, number, batch_size = (
-            self.state.root,
-            self.state.epoch,
-            self.settings.batch_size,
-        )
-        if self.settings.shuffle:
-            order = Stream(root, SHUFFLE, number).permutation(order)
-        largest = self.mini_batch(min(batch_size, len(order)))
+        state, settings = self.state, self.settings
+        if settings.shuffle:
+            order = Stream(state.root, SHUFFLE, state.epoch).permutation(order)
+        largest = self.mini_batch(min(settings.batch_size, len(order)))
         streams = [
-            Stream(root, PHASES, number, share) for share in range(len(largest.shares))
+            Stream(state.root, PHASES, state.epoch, share)
+            for share in range(len(largest.shares))
         ]
-        for start in range(0, len(order), batch_size):
+        for start in range(0, len(order), settings.batch_size):
             self.learning_rate = rate(start / len(order))
-            self.update(order[start : start + batch_size], streams)
-            if self.settings.weight_decay:
-                self.decay(now=start + batch_size >= len(order))
+            self.update(order[start : start + settings.batch_size], streams)
+            if settings.weight_decay:
+                self.decay(now=start + settings.batch_size >= len(order))
             if self.average is not None:
-                self.average.add(self.model, batch_size)
+                self.average.add(self.model, settings.batch_size)
 
     def mini_batch(self, n: int) -> MiniBatch:
         """Return the buffers for mini-batches of n rows; the last may be short."""
