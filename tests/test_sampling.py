@@ -83,6 +83,14 @@ def test_any_number_of_draws(size):
     assert bernoulli(p, Stream(0)).shape == (size,)
 
 
+@pytest.mark.parametrize("size", [10, 5000])  # few and many
+@pytest.mark.parametrize("p", [-0.5, 0, 1, 1.5, 2, 1e9])
+def test_probabilities_out_of_range_are_certain(p, size):
+    # Twice as many as a word has values would wrap round to none.
+    draws = bernoulli(np.full(size, p, np.float32), Stream(0))
+    assert (draws == (p > 0)).all()
+
+
 def test_draws_go_where_they_are_told():
     p = np.random.default_rng(0).random((50, 7)).astype(np.float32)
     expected = bernoulli(p, Stream(0))
