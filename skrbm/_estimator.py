@@ -80,7 +80,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Share of the last change that is added to the next, in [0, 1).
     weight_decay : float or "auto", default="auto"
         Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
-        are not penalised.  The weights shrink every 256 rows or every mini-batch,
+        are not penalised.  The weights shrink every 512 rows or every mini-batch,
         whichever is more, and at the end of an epoch.  "auto" is 4 over the number
         of rows, 0.001 at most, and 0 with persistent chains or where "auto"
         `statistics` are states.
@@ -99,7 +99,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Which average of the parameters to keep as the model: an exponential one
         with this weight of one mini-batch (float in (0, 1), corrected for its
         start [6]_), that of all updates of so many last epochs (int [5]_), or none.
-        The parameters are looked at every 256 rows or every mini-batch,
+        The parameters are looked at every 512 rows or every mini-batch,
         whichever is more, and once an epoch at least.  "auto" is 0.002.
     weight_scale : float, default=0.01
         Standard deviation of the initial weights.

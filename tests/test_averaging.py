@@ -35,7 +35,7 @@ def assert_same(model, expected, atol=1e-12):
 def looks(lengths, batch_size):
     """Return the updates of each epoch that are looked at; updates count from 1.
 
-    That is every 256 rows, or at the end of an epoch that would go by unseen.
+    That is every 512 rows, or at the end of an epoch that would go by unseen.
     """
     rows, update, seen = 0, 0, []
     for length in lengths:
@@ -43,7 +43,7 @@ def looks(lengths, batch_size):
         for _ in range(length):
             update += 1
             rows += batch_size
-            if rows >= 256:
+            if rows >= 512:
                 seen[-1].append(update)
                 rows = 0
         if not seen[-1]:
@@ -66,11 +66,11 @@ def expected_average(parameters, seen, weight):
 
 
 def test_looks_by_hand():
-    assert looks([3, 1, 5, 2], 300) == [[1, 2, 3], [4], [5, 6, 7, 8, 9], [10, 11]]
+    assert looks([3, 1, 5, 2], 600) == [[1, 2, 3], [4], [5, 6, 7, 8, 9], [10, 11]]
     # Updates 8 and 9 are still open when the last epoch begins.
-    assert looks([3, 1, 5, 2], 100) == [[3], [4], [7], [10]]
-    assert looks([1, 2, 2, 2], 100) == [[1], [3], [5], [7]]
-    assert looks([1, 4, 1, 2], 64) == [[1], [5], [6], [8]]
+    assert looks([3, 1, 5, 2], 200) == [[3], [4], [7], [10]]
+    assert looks([1, 2, 2, 2], 200) == [[1], [3], [5], [7]]
+    assert looks([1, 4, 1, 2], 128) == [[1], [5], [6], [8]]
     assert looks([1, 2, 2, 2], 1) == [[1], [3], [5], [7]]
 
 
@@ -80,7 +80,7 @@ def test_an_exponential_average_is_corrected_for_its_start(weight, n):
     average = Average(weight)
     assert average.value() is None
     for parameters in path(n):
-        average.add(parameters, batch_size=300)
+        average.add(parameters, batch_size=600)
     # Update s of t counts in proportion to (1 - weight)^(t - s), and all sum to one.
     weights = (1 - weight) ** np.arange(n)[::-1]
     assert_same(average.value(), weighted_mean(path(n), weights))
@@ -88,7 +88,7 @@ def test_an_exponential_average_is_corrected_for_its_start(weight, n):
 
 @pytest.mark.parametrize(
     ("batch_size", "every"),
-    [(300, 1), (256, 1), (255, 2), (100, 3), (10, 26), (1, 256)],
+    [(600, 1), (512, 1), (511, 2), (200, 3), (10, 52), (1, 512)],
 )
 def test_small_batches_are_looked_at_now_and_then(batch_size, every):
     weight, n = 0.1, 600
@@ -103,7 +103,7 @@ def test_small_batches_are_looked_at_now_and_then(batch_size, every):
 
 
 @pytest.mark.parametrize("weight", [0.002, 0.3, 1, 2, 3, 10])
-@pytest.mark.parametrize("batch_size", [1, 64, 100, 255, 256, 300])
+@pytest.mark.parametrize("batch_size", [1, 128, 200, 511, 512, 600])
 @pytest.mark.parametrize("lengths", [[3, 1, 5, 2], [1, 2, 2, 9], [7, 7, 7, 1]])
 def test_an_average_stands_for_all_updates_epoch_by_epoch(lengths, batch_size, weight):
     average, parameters = Average(weight), path(sum(lengths))
@@ -129,14 +129,14 @@ def test_a_window_averages_all_updates_of_its_epochs_alike(window):
         epochs_seen.append([])
         for _ in range(length):
             epochs_seen[-1].append(next(parameters))
-            average.add(epochs_seen[-1][-1], batch_size=300)
+            average.add(epochs_seen[-1][-1], batch_size=600)
         average.end_epoch(epochs_seen[-1][-1])
         inside = [p for epoch in epochs_seen[-window:] for p in epoch]
         assert_same(average.value(), weighted_mean(inside, np.ones(len(inside))))
 
 
 @pytest.mark.parametrize("weight", [0.3, 2])
-@pytest.mark.parametrize("batch_size", [100, 300])
+@pytest.mark.parametrize("batch_size", [200, 600])
 def test_a_copy_goes_its_own_way(weight, batch_size):
     average = Average(weight)
     first, second, third, fourth = path(4)
@@ -167,7 +167,15 @@ def test_a_copy_goes_its_own_way(weight, batch_size):
 @pytest.mark.parametrize("weight", [0.05, 0.5, 1, 2])
 @pytest.mark.parametrize(
     ("n_rows", "batch_size"),
-    [(700, 256), (700, 300), (700, 100), (250, 64), (250, 63), (250, 30), (60, 20)],
+    [
+        (1400, 512),
+        (1400, 600),
+        (1400, 200),
+        (500, 128),
+        (500, 126),
+        (500, 60),
+        (120, 40),
+    ],
 )
 def test_training_averages_its_updates(weight, n_rows, batch_size):
     X = (np.random.default_rng(0).random((n_rows, 6)) < 0.4).astype(np.float64)

@@ -12,7 +12,7 @@ from skrbm._core.parameters import Form, Parameters
 
 # Rows between two looks at all of W, at least: with small mini-batches a look after
 # every one would cost as much as the update itself.
-ROWS_BETWEEN = 256
+ROWS_BETWEEN = 512
 
 
 class Average:
@@ -24,7 +24,7 @@ class Average:
     integer averages all updates of the last so many epochs alike (Polyak &
     Juditsky 1992).
 
-    The parameters are looked at after every update of 256 rows or more, after
+    The parameters are looked at after every update of 512 rows or more, after
     every few smaller ones, and at the end of an epoch that would go by unseen.
     """
 

@@ -259,10 +259,11 @@ class MiniBatch:
         self, target: Stacked, G: Array, r: Array, keep: float, onto: Any
     ) -> None:
         """Add S'[G, r] to the target, and then the target ``onto`` another."""
+        alone = len(self.slabs) == 1
 
         def add(slab: slice) -> None:
             S, joint, b = self.S[:, slab], target.joint[slab], target.b[slab]
-            add_product(joint, S, G, keep)
+            add_product(joint, S, G, keep, alone=alone)
             if keep != 1:
                 b *= keep
             b += np.dot(r, S)
@@ -270,7 +271,7 @@ class MiniBatch:
                 for part, change in zip(onto, (joint, b), strict=True):
                     part[slab] += change
 
-        if onto is None or len(self.slabs) > 1:
+        if onto is None or not alone:
             self.crew.map(add, self.slabs)
         else:
             for strip in self.strips:
@@ -321,8 +322,12 @@ def count_shares(n_rows: int, n_weights: int) -> int:
 
 
 def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
-    """Return in how many slabs to cut the visible units for the gradient."""
-    return _power_of_two(min(n_features // 128, n_rows * n_weights // (2 * _HANDOVER)))
+    """Return in how many slabs to cut the visible units for the gradient.
+
+    Two gain less than it costs to hand one over.
+    """
+    n_slabs = min(n_features // 128, n_rows * n_weights // (2 * _HANDOVER))
+    return _power_of_two(n_slabs) if n_slabs >= 4 else 1
 
 
 def count_strips(n_rows: int, n_features: int, n_weights: int) -> int:

@@ -46,10 +46,15 @@ def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     return out
 
 
-def add_product(W: Array, v: Array, G: Array, keep: float = 1.0) -> None:
-    """Compute ``W = keep W + v'G`` in place, for W in C order."""
+def add_product(
+    W: Array, v: Array, G: Array, keep: float = 1.0, *, alone: bool = True
+) -> None:
+    """Compute ``W = keep W + v'G`` in place, for W in C order.
+
+    ``alone`` says that no other thread of the crew is at work meanwhile.
+    """
     # v: (n, f)  G: (n, c) -> (f, c)
-    if len(v) < 2 * _FEW_ROWS:
+    if alone or len(v) < 2 * _FEW_ROWS:
         gemm = _blas("gemm", W.dtype)
         gemm(1.0, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
         return
