@@ -360,7 +360,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _expose(self, outcome, whole):
         """Set the fitted attributes; raise what ended training early."""
         self._state = outcome.state
-        W, self.intercept_visible_, self.intercept_hidden_ = outcome.state.model()
+        # Copies, for whoever changes an attribute in place.
+        W, self.intercept_visible_, self.intercept_hidden_ = (
+            outcome.state.model().copy()
+        )
         self.components_ = W.T
         self.visible_mean_ = outcome.state.visible_mean
         self._n_features_out = self.n_components
@@ -408,18 +411,24 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Probabilities; float64 if X is, else float32.
         """
         # To look through X for what is not finite would take a twentieth of the time.
-        X, model = self._rows(X, finite=self.binarize is not None), self._model()
+        # Such a value leaves no input of a hidden unit finite; only a single weight
+        # of 0 is multiplied by without a look at the rows.
+        model = self._model()
+        X = self._rows(X, finite=self.binarize is not None or model.W.size == 1)
+        suspicious = []
 
         def features(v, out):
             with np.errstate(invalid="ignore"):
                 x = times(v, model.W, out)
-            # A value that is not finite leaves no input of a hidden unit finite.
             if not np.isfinite(x[:, 0]).all():
-                assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+                suspicious.append(True)
             return sigmoid(x, model.c)
 
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        return self._map(features, model, X, out)
+        self._map(features, model, X, out)
+        if suspicious:
+            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+        return out
 
     def inverse_transform(self, H):
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.

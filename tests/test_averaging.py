@@ -144,7 +144,7 @@ def test_a_copy_goes_its_own_way(weight, batch_size):
         average.add(parameters, batch_size)
         average.end_epoch(parameters)
     before = average.value().copy()
-    other = average.changed(Parameters.copy)
+    other = average.converted(Parameters.copy)
     other.add(third, batch_size)
     other.end_epoch(third)
     assert_same(average.value(), before, 0)
@@ -153,7 +153,7 @@ def test_a_copy_goes_its_own_way(weight, batch_size):
     # And goes on from where the other was, in the midst of an epoch too.
     for one in (average, other):
         one.add(third, batch_size)
-    halfway = average.changed(Parameters.copy)
+    halfway = average.converted(Parameters.copy)
     for one in (average, halfway):
         one.add(fourth, batch_size)
         one.end_epoch(fourth)

@@ -476,7 +476,7 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
     ("shape", "n_shares", "n_slabs"),
     [
         ((400, 784, 500), 2, 4),
-        ((1030, 300, 220), 4, 1),
+        ((1030, 300, 220), 4, 2),
         ((70, 1024, 1000), 1, 4),
         ((220, 300, 700), 2, 1),
     ],
@@ -575,6 +575,7 @@ def test_the_number_of_slabs_depends_on_the_shape():
     assert count_slabs(10**6, 10**6, 10**9) == MAX_SHARES
     assert count_slabs(0, 784, 392_000) == 1
     assert count_slabs(256, 784, 392_000) == 1
+    assert count_slabs(8192, 300, 300 * 4000) == 2  # not wide, but long
     assert count_slabs(384, 784, 392_000) == 4
 
 

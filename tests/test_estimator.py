@@ -206,6 +206,15 @@ def test_verbose_prints_a_line_an_epoch(X, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("changes", [{}, {"average": 0.1}, {"average": 2}])
+def test_training_goes_on_from_attributes_that_were_changed_in_place(changes, X):
+    rbm = make(learning_rate=1e-6, **changes).fit(X)
+    rbm.components_[...], rbm.intercept_hidden_[...] = 2, 3
+    rbm.partial_fit(X)
+    np.testing.assert_allclose(rbm.components_, 2, atol=1e-3)
+    np.testing.assert_allclose(rbm.intercept_hidden_, 3, atol=1e-3)
+
+
 # -- queries ---------------------------------------------------------------------
 
 

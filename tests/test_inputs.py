@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.preprocessing import MaxAbsScaler
 
 from skrbm import BinaryCDRBM, DataRangeWarning
@@ -362,6 +363,23 @@ def test_transform_finds_what_is_not_finite_in_any_block(value, dtype, options):
         with pytest.raises(ValueError, match=f"Input X contains {message}"):
             rbm.transform(bad)
     rbm.transform(rows)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("row", [0, 3999])
+def test_whoever_vouches_for_finite_rows_is_believed(n_jobs, row):
+    rows = np.random.default_rng(0).random((4000, 5))
+    rbm = make(n_jobs=n_jobs).fit(rows[:20])
+    rows[row] = np.nan
+    with config_context(assume_finite=True):
+        assert np.isnan(rbm.transform(rows)).any(axis=1).sum() == 1
+
+
+def test_transform_finds_what_is_not_finite_with_a_single_weight_of_0():
+    rbm = BinaryCDRBM(1, n_iter=0, weight_scale=0.0).fit([[0], [1]])
+    for rows in ([[np.nan], [1]], [[np.inf]]):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            rbm.transform(rows)
 
 
 def test_transform_takes_finite_values_of_any_size(X):

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from skrbm._core.blocks import ROWS, ROWS_AT_ONCE, blocks
 from skrbm._core.threads import Crew, cut
 
 
@@ -18,6 +19,16 @@ def test_results_come_in_order(n_threads, n_items):
         assert crew.map(lambda i: i * i, range(n_items)) == [
             i * i for i in range(n_items)
         ]
+
+
+@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 255, 256, 1025, 2000, 8193, 10_001])
+def test_blocks_are_rows_that_exact_scores_take_at_once(n):
+    parts = blocks(n)
+    assert [i for part in parts for i in range(n)[part]] == list(range(n))
+    sizes = [part.stop - part.start for part in parts]
+    assert max(sizes) <= ROWS
+    assert all(size % ROWS_AT_ONCE == 0 for size in sizes[:-1])
+    assert len(parts) == max(1, min(8, n // 128), -(-n // ROWS))
 
 
 def test_work_is_shared():

@@ -254,6 +254,16 @@ def test_an_epoch_can_be_repeated_from_the_state_before_it(changes):
         assert_same(repeated.model(), state.model(), 0)
 
 
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_parameters_beyond_any_float_are_left_to_the_consumer(make):
+    X = np.ones((5, 6), np.float32)
+    state = start(X, np.float32)
+    huge = Parameters(*(np.full_like(part, 3e38) for part in state.parameters))
+    state = dataclasses.replace(state, parameters=huge)
+    (after,) = train(make(X), state, settings(centered=True), 1)  # without a warning
+    assert not after.parameters.is_finite()
+
+
 def test_the_hidden_mean_follows_the_data():
     X, how = rows(5), settings(batch_size=5)
     state = start(X)

@@ -30,7 +30,8 @@ class Average:
 
     def __init__(self, weight: float | int) -> None:
         self.weight = weight
-        self.mean: Any = None  # in whatever form parameters come in
+        # In the form of the parameters, which between epochs is `Parameters`.
+        self.mean: Any = None
         self.total = 0.0  # weight of all that is in the mean
         self.pending = 0  # updates since the mean last took the parameters in
         # For a window: weight and mean of each of the last epochs.
@@ -82,7 +83,7 @@ class Average:
             )
         )
 
-    def changed(self, form: Callable[[Any], Form]) -> Average:
+    def converted(self, form: Callable[[Any], Form]) -> Average:
         """Return an average that goes its own way, its mean in another form."""
         other = copy.copy(self)
         other.epochs = self.epochs.copy()  # means of past epochs are never written to

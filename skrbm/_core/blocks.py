@@ -10,11 +10,16 @@ from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, DType, Rows, is_sparse
 
 ROWS = 1024  # in a block, at most
+ROWS_AT_ONCE = 32  # that exact scores take; all blocks but the last are multiples
 
 
 def blocks(n_rows: int) -> list[slice]:
-    """Cut rows in blocks: eight of 128 rows or more, where that is enough."""
-    return cut(n_rows, max(-(-n_rows // ROWS), min(8, n_rows // 128), 1))
+    """Cut rows in blocks of at most `ROWS`, in eight if that leaves each 128 rows."""
+    n_blocks = max(-(-n_rows // ROWS), min(8, n_rows // 128), 1)
+    return [
+        slice(ROWS_AT_ONCE * part.start, min(ROWS_AT_ONCE * part.stop, n_rows))
+        for part in cut(-(-n_rows // ROWS_AT_ONCE), n_blocks)
+    ]
 
 
 def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:

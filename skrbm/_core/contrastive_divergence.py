@@ -15,8 +15,9 @@ Here c is the hidden intercept at v = mu, so that P(h=1 | v) = sigmoid(c + SW).
 For mu = lambda = 0 this is the ordinary gradient, and otherwise that of
 ``-(v-mu)'W(h-lambda) - b'v - c'h`` (Montavon & Mueller 2012; Melchior, Fischer &
 Wiskott 2016, section 3), whose visible intercept b + W lambda is carried as b,
-for lambda moves.  `parameters` has the two forms in which a model is trained,
-one for dense rows and one for sparse ones.
+for lambda moves.  `parameters` has the two forms in which a model is trained:
+for dense rows S has a further column of ones, and W the row c'; for sparse ones
+what mu adds is kept apart.
 """
 
 from __future__ import annotations
@@ -289,16 +290,16 @@ class MiniBatch:
         phases = [(x.v0, x.v0_mu) for x in visibles] + [
             (x.vk, x.vk_mu) for x in visibles
         ]
-        ones = np.ones_like(r)
-        c += np.dot(ones, G)
         G = np.column_stack([G, r])
+        total = np.dot(np.ones_like(r), G)
+        c += total[:-1]
+        joint[-2, :-1] -= total
         start = 0
         for v, v_mu in phases:
             rows = slice(start, start + len(v_mu))
             add_sparse_product(joint[:-2, :-1], v, G[rows])
             joint[-1, :-1] += v_mu @ G[rows]
             start = rows.stop
-        joint[-2, :-1] -= np.dot(ones, G)
         if onto is not None:
             for part, change in zip(onto, target, strict=True):
                 part += change
@@ -324,10 +325,10 @@ def count_shares(n_rows: int, n_weights: int) -> int:
 def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
     """Return in how many slabs to cut the visible units for the gradient.
 
-    Two gain less than it costs to hand one over.
+    What takes less time than four hand-overs of two is not worth cutting.
     """
-    n_slabs = min(n_features // 128, n_rows * n_weights // (2 * _HANDOVER))
-    return _power_of_two(n_slabs) if n_slabs >= 4 else 1
+    n_slabs = n_rows * n_weights // (2 * _HANDOVER)
+    return _power_of_two(min(n_features // 128, n_slabs)) if n_slabs >= 4 else 1
 
 
 def count_strips(n_rows: int, n_features: int, n_weights: int) -> int:

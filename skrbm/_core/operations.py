@@ -15,10 +15,13 @@ from scipy.linalg import get_blas_funcs
 
 from skrbm._core.types import Array, Rows
 
-# With this many rows or more numpy's products serve: they let other threads run
-# meanwhile, as scipy's direct calls of BLAS do not.  With fewer those are faster,
-# by a third where a matrix is transposed or a sum accumulated.
+# scipy's direct calls of BLAS hold the interpreter lock, so that no other thread runs
+# meanwhile, as it does during numpy's products.  They are faster by a third with fewer
+# rows than this where a matrix is transposed, and wherever a sum is accumulated, for
+# numpy needs a further matrix for that.
 _FEW_ROWS = 48
+# Terms of a product for which the lock may be held: a few milliseconds.
+_SHORT = 1 << 27
 
 
 @functools.cache
@@ -54,7 +57,7 @@ def add_product(
     ``alone`` says that no other thread of the crew is at work meanwhile.
     """
     # v: (n, f)  G: (n, c) -> (f, c)
-    if alone or len(v) < 2 * _FEW_ROWS:
+    if (alone and len(v) * W.size <= _SHORT) or len(v) < 2 * _FEW_ROWS:
         gemm = _blas("gemm", W.dtype)
         gemm(1.0, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
         return
@@ -82,7 +85,7 @@ def move_towards(mean: Array, value: Array, step: float) -> None:
 
 
 def move_towards_product(mean: Array, w: Array, H: Array, step: float) -> None:
-    """Compute ``mean += step (w'H - mean)`` in place, for H in C order."""
+    """Compute ``mean += step (w'H - mean)`` in place, for arrays in C order."""
     # mean: (c,)  w: (n,)  H: (n, c)
     gemv = _blas("gemv", mean.dtype)
     gemv(step, H.T, w, beta=1 - step, y=mean, overwrite_y=True)

@@ -28,14 +28,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from skrbm._core.blocks import ROWS_AT_ONCE
 from skrbm._core.operations import sigmoid, softplus, times
 from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, DType, Rows, dense
 
-# Rows and units of a block, whose products stay in the second-level cache.  Every
-# block has as many rows, the last one padded, so that a row's score does not show
-# how many others there are.
-_ROWS = 32
+# Units of a block, whose products stay in the second-level cache.  Every block has
+# `ROWS_AT_ONCE` rows, the last one padded, so that a row's score does not show how
+# many others there are.
 _UNITS = 1024
 _LARGEST_GROUP = 4
 
@@ -76,9 +76,9 @@ class PseudoLikelihood:
         """Return the pseudo-log-likelihood of each row, in nats."""
         W, b, c = self.parameters
         scores = np.empty(v.shape[0]) if out is None else out
-        block = np.zeros((_ROWS, len(b)), W.dtype)
-        for start in range(0, len(scores), _ROWS):
-            rows = v[start : start + _ROWS]
+        block = np.zeros((ROWS_AT_ONCE, len(b)), W.dtype)
+        for start in range(0, len(scores), ROWS_AT_ONCE):
+            rows = v[start : start + ROWS_AT_ONCE]
             n = rows.shape[0]
             block[:n] = dense(rows)
             s = 1 - 2 * block.astype(np.float64)
@@ -126,7 +126,7 @@ class PseudoLikelihood:
                     np.matmul(subsets[group], self.table[group, :, units], out=factor)
                     product *= factor
                 total[:, units] += np.log(product, out=product)
-        return total[:_ROWS], total[_ROWS:]
+        return total[:ROWS_AT_ONCE], total[ROWS_AT_ONCE:]
 
 
 @np.errstate(over="ignore")  # of exp(-x), see sigmoid

@@ -17,7 +17,7 @@ from skrbm._core.types import Array, DType, Rows, is_sparse
 # a multiple of 2^-15, is a word of 16 bits.
 N_WORDS = 1 << 15
 # Fewer draws than this take 53 random bits each: that costs more, but less than the
-# calls that it takes to do with 16.  Those for the next few calls are drawn at once.
+# calls that it takes to do with 15.  Those for the next few calls are drawn at once.
 _FEW_DRAWS = 2048
 _AHEAD = 8192
 # Below this probability `draw_rare` draws a unit at a discount.  The logit is a little
@@ -144,9 +144,10 @@ def random_words(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 def settle(scaled: Array, words: Array, rng: np.random.Generator) -> Array:
     """Return ``words + U < scaled`` for uniform U in [0, 1).
 
-    A word below or above the whole part of ``scaled`` settles the draw without U.
-    Only the one draw in as many as there are words that is left drives U, which is
-    drawn for it alone: P(True) has the resolution of double precision.
+    ``scaled`` lies between 0 and the number of different words, which has to fit in
+    their type.  A word below or above the whole part of ``scaled`` settles the draw
+    without U; only one draw in as many as there are words needs it, and U is drawn
+    for those alone.  P(True) has the resolution of double precision.
     """
     whole = scaled.astype(words.dtype, order="C")
     on = words < whole
@@ -175,7 +176,7 @@ def rows_of(
     return sparse.coo_array((np.ones(n_on, dtype), (row, column)), shape).tocsr()
 
 
-@np.errstate(over="ignore")  # of exp(-x), see sigmoid
+@np.errstate(over="ignore", invalid="ignore")  # of exp(-x), see sigmoid
 def gibbs_chain(
     parameters: Parameters, v: Rows, n_steps: int, rng: np.random.Generator
 ) -> Array:

@@ -144,11 +144,12 @@ _quiet = np.errstate(over="ignore", invalid="ignore")
 class _Epoch:
     """A pass over the rows: what it trains in place, and the update of a mini-batch.
 
-    The state it starts from is left alone and is in ordinary form, as is that which
-    it ends in, so that an epoch does not show whether the one before it was run in
-    the same call.
+    The state it starts from is not written to.  Both that state and the one it ends
+    in are in ordinary form, so that an epoch does not show whether the one before it
+    was run in the same call.
     """
 
+    @_quiet
     def __init__(
         self, X: Rows, state: TrainingState, settings: Settings, crew: Crew
     ) -> None:
@@ -161,7 +162,7 @@ class _Epoch:
         take = functools.partial((Apart if is_sparse(X) else Stacked).take, mu=self.mu)
         self.model = take(state.parameters)
         self.velocity = state.velocity and take(state.velocity, change=True)
-        self.average = state.average and state.average.changed(take)
+        self.average = state.average and state.average.converted(take)
         self.chains = None if state.chains is None else state.chains.copy()
         self.mini_batches: dict[int, MiniBatch] = {}
         self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
@@ -172,7 +173,7 @@ class _Epoch:
         """Return the state after the epoch."""
         parameters, average = self.model.restore(self.mu), self.average
         if average is not None:
-            average = average.changed(lambda mean: mean.restore(self.mu))
+            average = average.converted(lambda mean: mean.restore(self.mu))
             average.end_epoch(parameters)
         return replace(
             self.state,
@@ -186,21 +187,21 @@ class _Epoch:
         )
 
     @_quiet
-    def run(self, order: Array, rate: Callable[[float], float]) -> None:
+    def run(self, rows: Array, rate: Callable[[float], float]) -> None:
         """Pass once over the rows named."""
         state, settings = self.state, self.settings
         if settings.shuffle:
-            order = Stream(state.root, SHUFFLE, state.epoch).permutation(order)
-        largest = self.mini_batch(min(settings.batch_size, len(order)))
+            rows = Stream(state.root, SHUFFLE, state.epoch).permutation(rows)
+        largest = self.mini_batch(min(settings.batch_size, len(rows)))
         streams = [
             Stream(state.root, PHASES, state.epoch, share)
             for share in range(len(largest.shares))
         ]
-        for start in range(0, len(order), settings.batch_size):
-            self.learning_rate = rate(start / len(order))
-            self.update(order[start : start + settings.batch_size], streams)
+        for start in range(0, len(rows), settings.batch_size):
+            self.learning_rate = rate(start / len(rows))
+            self.update(rows[start : start + settings.batch_size], streams)
             if settings.weight_decay:
-                self.decay(now=start + settings.batch_size >= len(order))
+                self.decay(now=start + settings.batch_size >= len(rows))
             if self.average is not None:
                 self.average.add(self.model, settings.batch_size)
 
