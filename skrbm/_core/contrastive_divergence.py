@@ -260,23 +260,26 @@ class MiniBatch:
         self, target: Stacked, G: Array, r: Array, keep: float, onto: Any
     ) -> None:
         """Add S'[G, r] to the target, and then the target ``onto`` another."""
+        joint, b = target
         alone = len(self.slabs) == 1
+        if keep != 1:
+            b *= keep
+        b += np.dot(r, self.S)
 
         def add(slab: slice) -> None:
-            S, joint, b = self.S[:, slab], target.joint[slab], target.b[slab]
-            add_product(joint, S, G, keep, alone=alone)
-            if keep != 1:
-                b *= keep
-            b += np.dot(r, S)
+            add_product(joint[slab], self.S[:, slab], G, keep, alone=alone)
             if onto is not None:
-                for part, change in zip(onto, (joint, b), strict=True):
-                    part[slab] += change
+                part = onto.joint[slab]
+                part += joint[slab]
 
         if onto is None or not alone:
             self.crew.map(add, self.slabs)
         else:
             for strip in self.strips:
                 add(strip)
+        if onto is not None:
+            onto_b = onto.b
+            onto_b += b
 
     def _add_sparse_gradient(
         self, target: Apart, G: Array, r: Array, keep: float, onto: Any
