@@ -60,7 +60,7 @@ class _Visible:
     def sample(self, h: Array, rng: Stream, out: Array) -> None:
         """Draw v ~ P(v | h) = sigmoid(b + Wh), and put c + Sk W in ``out``."""
         x = times_transposed(h, self.W, out=self.x)
-        on = draw(x, rng, scratch=x, intercept=self.b[:-1])
+        on = draw(x, rng, scratch=x, intercept=self.b)
         np.subtract(on, self.mu, out=self.Sk[:, :-1])
         times(self.Sk, self.joint, out=out)
 
@@ -264,7 +264,7 @@ class MiniBatch:
         alone = len(self.slabs) == 1
         if keep != 1:
             b *= keep
-        b += np.dot(r, self.S)
+        b += np.dot(r, self.S[:, :-1])
 
         def add(slab: slice) -> None:
             add_product(joint[slab], self.S[:, slab], G, keep, alone=alone)

@@ -41,7 +41,7 @@ class Stacked(NamedTuple):
 
         joint = [W; c']        c + (v-mu)'W = S joint        joint += S'G
 
-    in C order.  b has a last element that stands for nothing.
+    in C order.
     """
 
     joint: Array
@@ -57,12 +57,12 @@ class Stacked(NamedTuple):
     ) -> Stacked:
         """Return parameters, or a change of some, in this form."""
         W, b, c = parameters
-        return cls(np.vstack([W, c + mu @ W]), np.append(b, b.dtype.type(0)))
+        return cls(np.vstack([W, c + mu @ W]), b.copy())
 
     def restore(self, mu: Array) -> Parameters:
         """Return the parameters in the form with W, b and c at v = 0."""
         W = self.weights.copy()
-        return Parameters(W, self.b[:-1].copy(), self.c - mu @ W)
+        return Parameters(W, self.b.copy(), self.c - mu @ W)
 
     @property
     def weights(self) -> Array:
