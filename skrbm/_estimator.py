@@ -418,6 +418,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         suspicious = []
 
         def features(v, out):
+            """Return the features of some rows, and take note of what is odd."""
             with np.errstate(invalid="ignore"):
                 x = times(v, model.W, out)
             if not np.isfinite(x[:, 0]).all():
