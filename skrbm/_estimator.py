@@ -417,8 +417,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X = self._rows(X, finite=self.binarize is not None or model.W.size == 1)
         suspicious = []
 
-        def features(v, out):
-            """Return the features of some rows, and take note of what is odd."""
+        def _features(v, out):
             with np.errstate(invalid="ignore"):
                 x = times(v, model.W, out)
             if not np.isfinite(x[:, 0]).all():
@@ -426,7 +425,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             return sigmoid(x, model.c)
 
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        self._map(features, model, X, out)
+        self._map(_features, model, X, out)
         if suspicious:
             assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
         return out
