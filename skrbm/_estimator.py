@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 from skrbm import _fitting
 from skrbm._core import energy
 from skrbm._core.blocks import converted, map_rows
-from skrbm._core.operations import sigmoid, times
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import Stream, bernoulli, gibbs_chain
@@ -410,23 +409,17 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         H : ndarray of shape (n_samples, n_components)
             Probabilities; float64 if X is, else float32.
         """
-        # To look through X for what is not finite would take a twentieth of the time.
-        # Such a value leaves no input of a hidden unit finite; only a single weight
-        # of 0 is multiplied by without a look at the rows.
         model = self._model()
+        # To look through X for what is not finite would take a twentieth of the time.
+        # Such a value leaves no feature of its row between 0 and 1, see below; but a
+        # single weight of 0 is multiplied by without a look at the rows.
         X = self._rows(X, finite=self.binarize is not None or model.W.size == 1)
-        suspicious = []
-
-        def _features(v, out):
-            with np.errstate(invalid="ignore"):
-                x = times(v, model.W, out)
-            if not np.isfinite(x[:, 0]).all():
-                suspicious.append(True)
-            return sigmoid(x, model.c)
-
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        self._map(_features, model, X, out)
-        if suspicious:
+        with np.errstate(invalid="ignore"):
+            self._map(
+                lambda v, out: energy.hidden_probabilities(model, v, out), model, X, out
+            )
+        if not ((out[:, 0] > 0) & (out[:, 0] < 1)).all():
             assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
         return out
 

@@ -23,7 +23,7 @@ what mu adds is kept apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -252,12 +252,12 @@ class MiniBatch:
         G *= w[:, None]
         r = w - np.dot(G, lam)
         if isinstance(target, Apart):
-            self._add_sparse_gradient(target, G, r, keep, onto)
+            self._add_sparse_gradient(target, G, r, keep, cast("Apart | None", onto))
         else:
-            self._add_dense_gradient(target, G, r, keep, onto)
+            self._add_dense_gradient(target, G, r, keep, cast("Stacked | None", onto))
 
     def _add_dense_gradient(
-        self, target: Stacked, G: Array, r: Array, keep: float, onto: Any
+        self, target: Stacked, G: Array, r: Array, keep: float, onto: Stacked | None
     ) -> None:
         """Add S'[G, r] to the target, and then the target ``onto`` another."""
         joint, b = target
@@ -278,11 +278,10 @@ class MiniBatch:
             for strip in self.strips:
                 add(strip)
         if onto is not None:
-            onto_b = onto.b
-            onto_b += b
+            np.add(onto.b, b, out=onto.b)
 
     def _add_sparse_gradient(
-        self, target: Apart, G: Array, r: Array, keep: float, onto: Any
+        self, target: Apart, G: Array, r: Array, keep: float, onto: Apart | None
     ) -> None:
         """Add [v, -1, v mu]'[G, r] to the target, and the target ``onto`` another."""
         joint, c = target

@@ -17,9 +17,11 @@ from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, Rows
 
 
-def hidden_probabilities(parameters: Parameters, v: Rows) -> Array:
+def hidden_probabilities(
+    parameters: Parameters, v: Rows, out: Array | None = None
+) -> Array:
     """Return ``P(h=1 | v) = sigmoid(c + v'W)``."""
-    return sigmoid(times(v, parameters.W), parameters.c)
+    return sigmoid(times(v, parameters.W, out), parameters.c)
 
 
 def visible_probabilities(

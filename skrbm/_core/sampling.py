@@ -176,7 +176,7 @@ def rows_of(
     return sparse.coo_array((np.ones(n_on, dtype), (row, column)), shape).tocsr()
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of exp(-x), see sigmoid
+@np.errstate(over="ignore")  # of exp(-x), see sigmoid
 def gibbs_chain(
     parameters: Parameters, v: Rows, n_steps: int, rng: np.random.Generator
 ) -> Array:
