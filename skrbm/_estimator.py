@@ -20,7 +20,7 @@ from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import Stream, bernoulli, gibbs_chain
 from skrbm._core.training import SAMPLE
-from skrbm._hyperparameters import check_parameters, training_settings
+from skrbm._hyperparameters import check_parameters, training_settings, without_auto
 from skrbm._validation import check_rows, integer
 
 # Weights of a model whose queries run in double precision.
@@ -54,8 +54,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch.  The last one of an epoch may be shorter.  "auto" is
         10 for fewer than 5000 rows, else 20.
-    n_iter : int, default=20
-        Epochs: passes over the rows.
+    n_iter : int or "auto", default="auto"
+        Epochs: passes over the rows.  "auto" is 20 from 1000 rows on; fewer are
+        passed over ``20 * sqrt(1000 / n_samples)`` times, 100 at most.
     n_gibbs_steps : int, default=1
         k of CD-k: Gibbs steps of the negative phase.
     persistent : bool, default=False
@@ -206,7 +207,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         *,
         learning_rate="auto",
         batch_size="auto",
-        n_iter=20,
+        n_iter="auto",
         n_gibbs_steps=1,
         persistent=False,
         n_chains="auto",
@@ -333,7 +334,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             state = _fitting.new_state(X, rows, root, p)
         signal, grey = state.signal()
         n_rows = X.shape[0] if whole else state.n_rows_seen
-        settings = training_settings(p, n_rows, signal, grey=grey)
+        p = without_auto(p, n_rows=n_rows, signal=signal)
+        settings = training_settings(p, grey=grey)
         with _fitting.crew(self.n_jobs) as crew:
             if whole:
                 outcome = _fitting.run(X, rows, held_out, state, settings, p, crew)

@@ -22,7 +22,7 @@ RULES: dict[str, Rule] = {
     "n_components": integer(1),
     "learning_rate": one_of("auto") | real("(0, inf)"),
     "batch_size": one_of("auto") | integer(1),
-    "n_iter": integer(0),
+    "n_iter": one_of("auto") | integer(0),
     "n_gibbs_steps": integer(1),
     "persistent": boolean,
     "n_chains": one_of("auto") | integer(1),
@@ -63,6 +63,8 @@ def auto(
     few, weak = n_rows < FEW_ROWS, signal < WEAK_SIGNAL
     rule = {
         "batch_size": 10 if few else 20,
+        # Very few rows make very few updates, but are also overfitted sooner.
+        "n_iter": max(20, min(100, round(20 * math.sqrt(1000 / n_rows)))),
         "average": 0.002,
         # Chains of a small model cost little.
         "n_chains": min(200, max(50, 12_800 // n_components)),
@@ -103,21 +105,24 @@ def hidden_start(parameters: Mapping[str, Any]) -> float:
     return float(value)
 
 
-def training_settings(
-    parameters: Mapping[str, Any], n_rows: int, signal: float, *, grey: bool
-) -> Settings:
-    """Return what training needs of the hyper-parameters, "auto" resolved."""
-    persistent = bool(parameters["persistent"])
+def without_auto(
+    parameters: Mapping[str, Any], *, n_rows: int, signal: float
+) -> dict[str, Any]:
+    """Return the hyper-parameters of training with "auto" resolved."""
     rule = auto(
-        persistent=persistent,
+        persistent=bool(parameters["persistent"]),
         n_rows=n_rows,
         signal=signal,
         n_components=parameters["n_components"],
     )
-    p = {
+    return {
         name: rule[name] if name in rule and value == "auto" else value
         for name, value in parameters.items()
     }
+
+
+def training_settings(p: Mapping[str, Any], *, grey: bool) -> Settings:
+    """Return what epochs need of the hyper-parameters, which no longer hold "auto"."""
     average = p["average"]
     if average is not None and average >= 1:
         average = int(average)
@@ -126,7 +131,7 @@ def training_settings(
         batch_size=int(p["batch_size"]),
         schedule=p["learning_rate_schedule"],
         n_gibbs_steps=int(p["n_gibbs_steps"]),
-        n_chains=int(p["n_chains"]) if persistent else None,
+        n_chains=int(p["n_chains"]) if p["persistent"] else None,
         sample_statistics=p["statistics"] == "states",
         sample_rows=p["statistics"] == "states" and grey,
         centered=bool(p["centered"]),

@@ -31,7 +31,7 @@ from skrbm import (
 )
 from skrbm._core.training import Settings
 from skrbm._fitting import _monitor, _n_scored, new_state, split
-from skrbm._hyperparameters import training_settings
+from skrbm._hyperparameters import without_auto
 
 
 def make(n_components=3, **changes):
@@ -638,11 +638,11 @@ def test_a_score_that_still_rises_is_told(X):
 def test_auto_looks_at_the_rows_of_a_fit_or_at_all_chunks(X, monkeypatch):
     seen = []
 
-    def spy(p, n_rows, *args, **kwargs):
+    def spy(p, *, n_rows, **kwargs):
         seen.append(n_rows)
-        return training_settings(p, n_rows, *args, **kwargs)
+        return without_auto(p, n_rows=n_rows, **kwargs)
 
-    monkeypatch.setattr(_estimator, "training_settings", spy)
+    monkeypatch.setattr(_estimator, "without_auto", spy)
     make().partial_fit(X).partial_fit(X[:5])
     make(warm_start=True).fit(X).fit(X)
     assert seen == [len(X), len(X) + 5, len(X), len(X)]

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from skrbm import BinaryCDRBM
-from skrbm._hyperparameters import RULES, auto, hidden_start, training_settings
+from skrbm._hyperparameters import (
+    RULES,
+    auto,
+    hidden_start,
+    training_settings,
+    without_auto,
+)
 
 NUMBER = ["a", None, [0.1], 1j, True, np.array([0.1])]
 WHOLE = [*NUMBER, 2.0, np.float64(2)]
@@ -22,7 +28,7 @@ CASES = {
         [1e-9, 1, np.float32(0.1)],
     ),
     "batch_size": ([None, 1.5, True], [0, -5, "a"], [1, np.int32(5), 10**9]),
-    "n_iter": (WHOLE, [-1], [0, 1, np.uint8(2)]),
+    "n_iter": ([None, 1.5, True], [-1, "a"], [0, 1, np.uint8(2)]),
     "n_gibbs_steps": (WHOLE, [0], [1, np.int64(2)]),
     "persistent": (FLAG, [], [True, False, np.True_]),
     "n_chains": ([None, 1.5, True], [0, "a"], [1, np.int64(5)]),
@@ -159,23 +165,30 @@ AUTO = [name for name in RULES if "'auto'" in getattr(RULES[name], "allowed", ""
 def test_auto_stands_for_an_allowed_value(name, persistent, X):
     make(persistent=persistent, **{name: "auto"}).fit(X)
     parameters = make(persistent=persistent, **{name: "auto"}).get_params()
-    settings = training_settings(parameters, len(X), 20.0, grey=True)
-    if name == "statistics":
-        assert not settings.sample_statistics
-        assert not settings.sample_rows
-        for grey in (False, True):
-            settings = training_settings(parameters, len(X), 5.0, grey=grey)
-            assert settings.sample_statistics
-            assert settings.sample_rows is grey
-        return
-    if name == "n_chains":
-        assert settings.n_chains == (200 if persistent else None)
-        return
     if name == "hidden_intercept_init":
         assert hidden_start(parameters) == (-1 if persistent else -2)
         return
-    field = {"learning_rate_schedule": "schedule"}.get(name, name)
-    RULES[name](name, getattr(settings, field))
+
+    def settings(signal, *, grey):
+        p = without_auto(parameters, n_rows=len(X), signal=signal)
+        return p, training_settings(p, grey=grey)
+
+    p, strong = settings(20.0, grey=True)
+    if name == "statistics":
+        assert not strong.sample_statistics
+        assert not strong.sample_rows
+        for grey in (False, True):
+            _, weak = settings(5.0, grey=grey)
+            assert weak.sample_statistics
+            assert weak.sample_rows is grey
+        return
+    RULES[name](name, p[name])
+    assert p[name] != "auto"
+    if name == "n_chains":
+        assert strong.n_chains == (200 if persistent else None)
+    elif name != "n_iter":
+        field = {"learning_rate_schedule": "schedule"}.get(name, name)
+        assert getattr(strong, field) == p[name]
 
 
 @pytest.mark.parametrize(
@@ -187,6 +200,15 @@ def test_auto_follows_the_number_of_rows(n_rows, decay):
     assert auto(persistent=True, **sizes)["weight_decay"] == 0
     weak = sizes | {"signal": 5.0}
     assert auto(persistent=False, **weak)["weight_decay"] == 0
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_iter"), [(1, 100), (40, 100), (250, 40), (1000, 20), (10**6, 20)]
+)
+def test_few_rows_are_passed_over_more_often(n_rows, n_iter):
+    sizes = {"n_rows": n_rows, "signal": 20.0, "n_components": 10}
+    for persistent in (False, True):
+        assert auto(persistent=persistent, **sizes)["n_iter"] == n_iter
 
 
 @pytest.mark.parametrize(

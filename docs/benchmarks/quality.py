@@ -64,28 +64,23 @@ def mean_exact(rbm, *parts):
     return [round(float(log_likelihood(rbm, X, log_z=log_z).mean()), 3) for X in parts]
 
 
+def tuned_peer(X, seed=0):
+    """Choose BernoulliRBM with 16 hidden units on the validation rows."""
+    seconds, best = 0.0, {"valid": -np.inf}
+    for lr, n_iter in product((0.3, 0.1, 0.03, 0.01), (10, 30, 100)):
+        peer = BernoulliRBM(16, learning_rate=lr, n_iter=n_iter, random_state=seed)
+        seconds += timed_fit(peer, X["train"].astype(np.float32))
+        valid, test = mean_exact(as_ours(peer, X["train"]), X["valid"], X["test"])
+        if valid > best["valid"]:
+            chosen = {"learning_rate": lr, "n_iter": n_iter}
+            best = {"valid": valid, "test": test, "chosen": chosen}
+    return best | {"seconds": round(seconds, 1)}
+
+
 def exact_peer(names=SETS, seeds=(0,)):
     """BernoulliRBM with 16 hidden units, tuned on the validation rows of each set."""
     for name, seed in product(names, seeds):
-        X, seconds, best = load(name), 0.0, (-np.inf, None, None)
-        for lr, n_iter in product((0.3, 0.1, 0.03, 0.01), (10, 30, 100)):
-            peer = BernoulliRBM(16, learning_rate=lr, n_iter=n_iter, random_state=seed)
-            seconds += timed_fit(peer, X["train"].astype(np.float32))
-            valid, test = mean_exact(as_ours(peer, X["train"]), X["valid"], X["test"])
-            best = max(
-                best,
-                (valid, test, {"learning_rate": lr, "n_iter": n_iter}),
-                key=lambda b: b[0],
-            )
-        keep(
-            "exact_peer",
-            set=name,
-            seed=seed,
-            valid=best[0],
-            test=best[1],
-            chosen=best[2],
-            seconds=round(seconds, 1),
-        )
+        keep("exact_peer", set=name, seed=seed, **tuned_peer(load(name), seed))
 
 
 def exact_ours(names=SETS, seeds=(0,)):
@@ -104,6 +99,29 @@ def exact_ours(names=SETS, seeds=(0,)):
             test=test,
             seconds=seconds,
         )
+
+
+def exact_few_rows(names=SETS, n_rows=200, seeds=range(3)):
+    """The same after training on few rows, with the default n_iter and with 20."""
+    for name in names:
+        X = load(name)
+        X["train"] = X["train"][:n_rows]
+        keep("exact_few_rows", set=name, kind="peer", **tuned_peer(X))
+        for persistent, n_iter, seed in product((True, False), ("auto", 20), seeds):
+            rbm = BinaryCDRBM(
+                16, persistent=persistent, n_iter=n_iter, random_state=seed
+            )
+            seconds = timed_fit(rbm, X["train"])
+            (test,) = mean_exact(rbm, X["test"])
+            keep(
+                "exact_few_rows",
+                set=name,
+                kind="persistent" if persistent else "CD-1",
+                n_iter=n_iter,
+                seed=seed,
+                test=test,
+                seconds=seconds,
+            )
 
 
 def exact_seeds():
@@ -320,6 +338,7 @@ PARTS = {
     for f in (
         exact_peer,
         exact_ours,
+        exact_few_rows,
         exact_seeds,
         mnist_exact,
         mnist_density,
