@@ -22,6 +22,9 @@ from skrbm._core.types import Array, Rows
 _FEW_ROWS = 48
 # Terms of a product for which the lock may be held: a few milliseconds.
 _SHORT = 1 << 27
+# Numbers that stay in the second-level cache from when they are read until they are
+# written.
+_IN_CACHE = 1 << 16
 
 
 @functools.cache
@@ -75,7 +78,11 @@ def add_sparse_product(W: Array, v: Rows, G: Array) -> None:
     # Only the features that some row uses are touched.
     features, position = np.unique(v.indices, return_inverse=True)
     shape = (v.shape[0], len(features))
-    W[features] += sparse.csr_array((v.data, position, v.indptr), shape).T @ G
+    change = sparse.csr_array((v.data, position, v.indptr), shape).T @ G
+    n_rows = max(1, _IN_CACHE // change.shape[1])
+    for start in range(0, len(features), n_rows):
+        part = slice(start, start + n_rows)
+        W[features[part]] += change[part]
 
 
 def move_towards(mean: Array, value: Array, step: float) -> None:
