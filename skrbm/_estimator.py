@@ -48,9 +48,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_components : int, default=256
         Number of hidden units.
     learning_rate : float or "auto", default="auto"
-        Step along the mean gradient of a mini-batch.  "auto" is 0.1; with
-        persistent chains it is ``1 / sqrt(n_components)``, twice that for fewer
-        than 5000 rows, and at most 0.25.
+        Step along the mean gradient of a mini-batch.  "auto" is
+        ``2 / sqrt(n_components)``, times ``sqrt(n_samples / 1000)`` for fewer than
+        1000 rows, 0.1 at least and 0.5 at most; with persistent chains it is
+        ``1 / sqrt(n_components)``, twice that for fewer than 5000 rows, and at most
+        0.25.
     batch_size : int or "auto", default="auto"
         Rows of a mini-batch.  The last one of an epoch may be shorter.  "auto" is
         10 for fewer than 5000 rows, else 20.

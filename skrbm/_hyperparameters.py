@@ -60,7 +60,9 @@ def auto(
     *, persistent: bool, n_rows: int, signal: float, n_components: int
 ) -> dict[str, Any]:
     """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
+    n_components = int(n_components)  # of any integer type
     few, weak = n_rows < FEW_ROWS, signal < WEAK_SIGNAL
+    step = 1 / math.sqrt(n_components)
     rule = {
         "batch_size": 10 if few else 20,
         # Very few rows make very few updates, but are also overfitted sooner.
@@ -72,15 +74,17 @@ def auto(
     }
     if persistent:
         # Chains have to mix as fast as the model moves.
-        rate = min(0.25, (2 if few else 1) / math.sqrt(n_components))
         return rule | {
-            "learning_rate": rate,
+            "learning_rate": min(0.25, (2 if few else 1) * step),
             "learning_rate_schedule": "linear",
             "weight_decay": 0.0,
             "sparsity_cost": 0.01,
         }
+    # Large steps of a small model, averaged, undo some of the bias; of very few rows,
+    # which are passed over more often, smaller ones do.
+    rate = 2 * step * min(1.0, math.sqrt(n_rows / 1000))
     return rule | {
-        "learning_rate": 0.1,
+        "learning_rate": min(0.5, max(0.1, rate)),
         "learning_rate_schedule": "constant",
         # A normal prior of precision 4 on each weight, within bounds; the noise of
         # sampled states holds weights back by itself.

@@ -203,6 +203,28 @@ def test_auto_follows_the_number_of_rows(n_rows, decay):
 
 
 @pytest.mark.parametrize(
+    ("n_rows", "n_components", "rate", "persistent_rate"),
+    [
+        (4000, 1, 0.5, 0.25),
+        (4000, 16, 0.5, 0.25),
+        (4000, 64, 0.25, 0.25),
+        (4000, 256, 0.125, 0.125),
+        (4000, 500, 0.1, 0.2 / 5**0.5),
+        (10**6, 64, 0.25, 0.125),
+        (250, 16, 0.25, 0.25),
+        (250, 64, 0.125, 0.25),
+        (1, 16, 0.1, 0.25),
+        (4000, np.uint8(64), 0.25, 0.25),
+    ],
+)
+def test_auto_learning_rates(n_rows, n_components, rate, persistent_rate):
+    sizes = {"n_rows": n_rows, "signal": 20.0, "n_components": n_components}
+    for persistent, expected in ((False, rate), (True, persistent_rate)):
+        resolved = auto(persistent=persistent, **sizes)
+        assert resolved["learning_rate"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
     ("n_rows", "n_iter"), [(1, 100), (40, 100), (250, 40), (1000, 20), (10**6, 20)]
 )
 def test_few_rows_are_passed_over_more_often(n_rows, n_iter):
