@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -15,11 +16,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 
 from skrbm import _fitting
 from skrbm._core import energy
-from skrbm._core.blocks import converted, map_rows
+from skrbm._core.blocks import blocks, converted, map_rows
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
-from skrbm._core.sampling import Stream, bernoulli, gibbs_chain
-from skrbm._core.training import SAMPLE
+from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
 from skrbm._hyperparameters import check_parameters, training_settings, without_auto
 from skrbm._validation import check_rows, integer
 
@@ -82,8 +82,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Share of the last change that is added to the next, in [0, 1).
     weight_decay : float or "auto", default="auto"
         Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
-        are not penalised.  The weights shrink every 512 rows or every mini-batch,
-        whichever is more, and at the end of an epoch.  "auto" is 4 over the number
+        are not penalised.  W shrinks by ``1 - learning_rate * weight_decay`` a
+        mini-batch, past the momentum, with which the penalty is ``1 - momentum``
+        times as strong; all at once every 512 rows or every mini-batch, whichever is
+        more, and at the end of an epoch.  "auto" is 4 over the number
         of rows, 0.001 at most, and 0 with persistent chains or where "auto"
         `statistics` are states.
     sparsity_target : float, default=0.1
@@ -149,14 +151,16 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     n_iter_ : int
         Epochs that the last call of `fit` ran.
     history_ : dict of str to ndarray of shape (n_iter_,)
-        Measures of every epoch of the last `fit`, on a few fixed rows:
-        ``reconstruction_error`` (mean squared), ``pseudo_log_likelihood`` (nats),
-        ``free_energy_gap`` (nats, mean of held-out less training rows; the more
-        it grows the more the model overfits), ``mean_activity`` of the hidden
-        units, shares of ``dead_units`` and ``saturated_units`` (on, or off, in
-        less than 0.1 % of the rows), ``relative_update`` (norm of the epoch's
-        change of W over that of W), ``learning_rate``, ``validation_score``
-        (nats) and ``seconds``.
+        Measures of every epoch of the last `fit`; empty where there was none.
+        On a few fixed rows: ``reconstruction_error`` (mean squared),
+        ``pseudo_log_likelihood`` (nats) and ``free_energy_gap`` (nats, mean of
+        held-out less training rows; the more it grows the more the model
+        overfits).  Of the last mini-batches, of 1000 rows or more:
+        ``mean_activity`` of the hidden units, shares of ``dead_units`` and
+        ``saturated_units`` (on, or off, in less than 0.1 % of them).  Further
+        ``relative_update`` (norm of the epoch's change of W over that of W),
+        ``learning_rate``, ``validation_score`` (nats) and ``seconds``.  The gap and
+        the score are NaN without ``early_stopping``.
     n_features_in_ : int
         Number of visible units.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -300,7 +304,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Any number of rows; more than ``batch_size`` are cut in mini-batches.
-            An "auto" looks at all rows seen so far.
+            An "auto" looks at the number of rows given so far, again and again
+            those of a second pass; set `batch_size`, `learning_rate` and
+            `weight_decay` where there are several.
             The learning rate is constant, whatever ``learning_rate_schedule``,
             no rows are held out, and ``history_`` is left alone.
         y : None
@@ -368,7 +374,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             outcome.state.model().copy()
         )
         self.components_ = W.T
-        self.visible_mean_ = outcome.state.visible_mean
+        self.visible_mean_ = outcome.state.visible_mean.copy()
         self._n_features_out = self.n_components
         if whole:
             self.n_iter_ = outcome.n_iter
@@ -425,6 +431,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         if not ((out[:, 0] > 0) & (out[:, 0] < 1)).all():
             assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            if np.isnan(out).any() and not get_config()["assume_finite"]:
+                raise ValueError(
+                    f"X has values too large for {model.W.dtype}. Scale them to [0, 1]."
+                )
         return out
 
     def inverse_transform(self, H):
@@ -506,7 +516,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Return the exact pseudo-log-likelihood of each row.
 
         ``sum_i log P(v_i | all other units of v)``, without sampling: the same
-        rows score the same always, each for itself.
+        rows score the same always, each for itself.  With v^i for v with v_i turned
+        over, to 1 - v_i, a term is ``-log(1 + exp(F(v) - F(v^i)))``; for values
+        between 0 and 1 that is what it is, and no probability.
 
         Parameters
         ----------
@@ -561,8 +573,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         v, model = self._rows(v), self._model()
         integer(1)("n_steps", n_steps)
         v = converted(v, model.W.dtype, self.binarize)
-        rng = Stream(_fitting.draw_root(check_random_state(random_state)))
-        return gibbs_chain(model, v, n_steps, rng).astype(bool)
+        root = _fitting.draw_root(check_random_state(random_state))
+        return self._chains(model, v, n_steps, root, GIBBS)
 
     def sample(self, n_samples=1, *, n_gibbs_steps=1000, random_state=None):
         """Draw rows from the model, each from a Markov chain of its own.
@@ -589,10 +601,20 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         integer(1)("n_samples", n_samples)
         integer(1)("n_gibbs_steps", n_gibbs_steps)
         seed = self.random_state if random_state is None else random_state
-        rng = Stream(_fitting.draw_root(check_random_state(seed)), SAMPLE)
+        root = _fitting.draw_root(check_random_state(seed))
         start = np.clip(self.visible_mean_, 0, 1).astype(model.W.dtype)
-        v = bernoulli(np.tile(start, (n_samples, 1)), rng)
-        return gibbs_chain(model, v, n_gibbs_steps, rng).astype(bool)
+        v = bernoulli(np.tile(start, (n_samples, 1)), Stream(root, SAMPLE))
+        return self._chains(model, v, n_gibbs_steps, root, SAMPLE)
+
+    def _chains(self, model, v, n_steps, root, purpose):
+        """Return the states after so many Gibbs steps from v."""
+
+        def run(rows):
+            rng = Stream(root, purpose, rows.start)
+            return gibbs_chain(model, v[rows], n_steps, rng).astype(bool)
+
+        with _fitting.crew(self.n_jobs) as crew:
+            return np.concatenate(crew.map(run, blocks(v.shape[0])))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

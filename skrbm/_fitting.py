@@ -17,16 +17,9 @@ from skrbm._core.blocks import converted, map_rows, moments
 from skrbm._core.monitoring import Monitor
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
-from skrbm._core.sampling import Stream
+from skrbm._core.sampling import INITIALISE, MONITOR, SPLIT, Stream
 from skrbm._core.threads import Crew, usable_threads
-from skrbm._core.training import (
-    INITIALISE,
-    MONITOR,
-    SPLIT,
-    Settings,
-    TrainingState,
-    epochs,
-)
+from skrbm._core.training import Settings, TrainingState, epochs
 from skrbm._core.types import Array, Rows, dense, is_sparse
 from skrbm._hyperparameters import hidden_start
 from skrbm.exceptions import DivergenceError
@@ -50,6 +43,7 @@ class Outcome(NamedTuple):
     n_iter: int
     history: dict[str, Array]
     error: DivergenceError | None
+    since_best: int = 0  # epochs whose held-out score did not count as better
 
 
 def crew(n_jobs: int | None) -> Crew:
@@ -161,7 +155,7 @@ def run(
         began = time.perf_counter()
     names = history[0] if history else {}
     arrays = {name: np.array([record[name] for record in history]) for name in names}
-    return Outcome(best, n_iter, arrays, error)
+    return Outcome(best, n_iter, arrays, error, since_best)
 
 
 def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> Outcome:
@@ -197,6 +191,8 @@ def _monitor(
         valid = X[rng.choice(held_out, min(len(held_out), n_rows), replace=False)]
     return Monitor(
         state,
+        len(pool),
+        -(-len(pool) // settings.batch_size),
         _dense(watched, settings),
         _n_scored(X, len(pool), state.parameters.W.size),
         None if valid is None else _dense(valid, settings),
@@ -230,8 +226,8 @@ def _diverged(state: TrainingState, settings: Settings) -> str:
     return (
         f"Training diverged in epoch {state.epoch}: a parameter is no longer finite "
         f"(learning_rate={settings.learning_rate:g}, momentum={settings.momentum:g}). "
-        "The parameters of the epoch before it are kept. Use a smaller learning_rate, "
-        "and check that X lies in [0, 1]."
+        "The last good epoch is kept, the best one with early_stopping. Use a smaller "
+        "learning_rate, and check that X lies in [0, 1]."
     )
 
 
@@ -257,23 +253,23 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
                 f"{count} of {n_components} hidden units are {what}. "
                 f"Use a smaller learning_rate or {remedy} hidden_intercept_init."
             )
-    message = _trouble_held_out(history["validation_score"], p)
+    message = _trouble_held_out(history["validation_score"], outcome.since_best, p)
     if message:
         _warn(message)
 
 
-def _trouble_held_out(score: Array, p: Mapping[str, Any]) -> str:
+def _trouble_held_out(score: Array, since_best: int, p: Mapping[str, Any]) -> str:
     """Return what is wrong with the path of the held-out score, if anything."""
     if not p["early_stopping"]:
         return ""
     best, n_epochs = int(np.argmax(score)), len(score)
-    since_best = n_epochs - 1 - best
-    if n_epochs == p["n_iter"] and since_best < min(p["n_iter_no_change"], n_epochs):
+    stopped = since_best >= p["n_iter_no_change"]
+    if n_epochs == p["n_iter"] and not stopped and (best > 0 or n_epochs == 1):
         return (
             f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
             "Raise n_iter."
         )
-    if best == 0 and since_best >= FALLING:
+    if best == 0 and n_epochs > FALLING:
         return (
             f"The held-out score fell from {score[0]:.4g} nats after the first epoch, "
             f"which is kept, to {score[-1]:.4g} after {n_epochs} epochs. Use a smaller "

@@ -145,5 +145,5 @@ def training_settings(p: Mapping[str, Any], *, grey: bool) -> Settings:
         sparsity_cost=float(p["sparsity_cost"]),
         average=average,
         shuffle=bool(p["shuffle"]),
-        binarize=None if p["binarize"] is None else float(p["binarize"]),
+        binarize=p["binarize"],
     )

@@ -104,7 +104,9 @@ n_threads = Rule(
 )
 
 seed = Rule(
-    "None, an integer of at least 0 or a numpy RandomState", lambda _: True, _is_seed
+    "None, an integer from 0 to 2**32 - 1 or a numpy RandomState",
+    lambda _: True,
+    _is_seed,
 )
 
 

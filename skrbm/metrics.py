@@ -14,8 +14,7 @@ from sklearn.utils.validation import check_random_state
 from skrbm import _fitting
 from skrbm._core import partition
 from skrbm._core.blocks import converted
-from skrbm._core.sampling import Stream
-from skrbm._core.training import START
+from skrbm._core.sampling import START, Stream
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
 from skrbm._validation import integer, n_threads, none, one_of, real
@@ -28,7 +27,8 @@ __all__ = [
     "log_partition",
 ]
 
-MAX_EXACT = 25
+# Units of the smaller layer that "exact" allows, and that "auto" takes it for.
+MAX_EXACT, AUTO_EXACT = 25, 20
 
 
 class LogPartition(NamedTuple):
@@ -144,7 +144,7 @@ def log_partition(
             f'{n_units} units, and at most {MAX_EXACT} are allowed. Use method="ais".'
         )
     crew = _fitting.crew(n_jobs)
-    if method == "exact" or (method == "auto" and n_units <= MAX_EXACT - 5):
+    if method == "exact" or (method == "auto" and n_units <= AUTO_EXACT):
         with crew:
             value = partition.exact(model, crew)
         return LogPartition(value, 0.0, value, "exact")
@@ -154,7 +154,7 @@ def log_partition(
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
     start = None if X is None else _starting_rows(rbm, X, n_chains, root, model.W.dtype)
     with crew:
-        forward, reverse = partition.annealed(
+        forward, backward = partition.annealed(
             model,
             base,
             betas,
@@ -166,17 +166,17 @@ def log_partition(
         )
     log_base = partition.log_partition_of_base(base, len(model.c))
     value = log_base + partition.log_mean_exp(forward)
-    backward = log_base - partition.log_mean_exp(-reverse)
-    if abs(backward - value) > tolerance:
+    reverse = log_base - partition.log_mean_exp(backward)
+    if abs(reverse - value) > tolerance:
         warnings.warn(
             f"Annealed importance sampling gives log Z = {value:.2f} nats forward and "
-            f"{backward:.2f} in reverse, more than tolerance={tolerance:g} apart: "
+            f"{reverse:.2f} in reverse, more than tolerance={tolerance:g} apart: "
             "neither can be trusted. Use more betas, more n_gibbs_steps or, for a "
             'layer of at most 25 units, method="exact".',
             UserWarning,
             stacklevel=2,
         )
-    return LogPartition(value, partition.standard_error(forward), backward, "ais")
+    return LogPartition(value, partition.standard_error(forward), reverse, "ais")
 
 
 def log_likelihood(
@@ -268,9 +268,9 @@ def free_energy_gap_scorer(X_train: Any) -> Any:
     """Return a scorer for overfitting: how much likelier training rows are.
 
     The score is the mean free energy of ``X_train`` less that of the rows scored,
-    which needs no log Z: about 0 as long as both are equally likely, and the more
-    negative the more the model has learnt its training rows by heart (Hinton
-    2010, section 6).
+    the gap of ``history_`` negated so that higher is better.  It needs no log Z:
+    about 0 as long as both are equally likely, and the more negative the more the
+    model has learnt its training rows by heart (Hinton 2010, section 6).
 
     Parameters
     ----------

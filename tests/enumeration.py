@@ -15,8 +15,8 @@ from scipy.special import logsumexp
 
 from skrbm._core import training
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import Stream, draw
-from skrbm._core.training import HIDDEN_MEAN_RATE, PHASES, SCHEDULES, SHUFFLE
+from skrbm._core.sampling import PHASES, SHUFFLE, Stream, draw
+from skrbm._core.training import HIDDEN_MEAN_RATE, SCHEDULES
 
 # Chance that one statistical test fails for a correct program with another seed.
 FALSE_ALARM = 1e-6

@@ -68,7 +68,7 @@ def gradient(mini_batch, lam=None, **how):
     c, n_features = mini_batch.model.c, len(mini_batch.mu)
     zeros = [np.zeros(shape, c.dtype) for shape in ((n_features, len(c)), n_features)]
     target = type(mini_batch.model).take(
-        Parameters(*zeros, np.zeros_like(c)), mini_batch.mu, change=True
+        Parameters(*zeros, np.zeros_like(c)), mini_batch.mu
     )
     lam = np.zeros_like(c) if lam is None else lam.astype(c.dtype)
     mini_batch.add_gradient(target, 1.0, lam, **how)

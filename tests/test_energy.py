@@ -28,20 +28,6 @@ containers = pytest.mark.parametrize(
 @models
 @dtypes
 @containers
-def test_energy_is_that_of_every_pair(model, dtype, container):
-    V, H = states(len(model.b)), states(len(model.c))
-    expected = energies(model)
-    for column, h in enumerate(H):
-        pairs = np.tile(h, (len(V), 1)).astype(dtype)
-        actual = energy.energy(model.astype(dtype), container(V.astype(dtype)), pairs)
-        np.testing.assert_allclose(
-            actual, expected[:, column], atol=10 * TOLERANCE[dtype]
-        )
-
-
-@models
-@dtypes
-@containers
 def test_free_energy_sums_over_the_hidden_states(model, dtype, container):
     V = states(len(model.b)).astype(dtype)
     expected = -logsumexp(-energies(model), axis=1)

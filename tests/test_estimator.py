@@ -628,11 +628,27 @@ def test_values_out_of_range_are_no_stronger_signal_than_their_variance(seed):
     assert 0 < signal <= X.var(axis=0).sum() * (1 + 1e-5)
 
 
-def test_a_score_that_still_rises_is_told(X):
-    with pytest.warns(ConvergenceWarning, match="still rising after n_iter=2"):
-        make(early_stopping=True, n_iter=2, learning_rate=0.01, n_iter_no_change=5).fit(
-            X
-        )
+@pytest.mark.parametrize(
+    ("scores", "changes", "told"),
+    [
+        ([-20, -19, -18], {}, True),
+        ([-20, -18, -19], {}, True),
+        ([-20], {}, True),
+        # Negative controls: of one that only falls, or has stopped by its own rule.
+        ([-20, -21, -22], {}, False),
+        ([-20, -19, -18], {"tol": 10, "n_iter_no_change": 2}, False),
+    ],
+)
+def test_a_score_that_still_rises_is_told(X, scores, changes, told, monkeypatch):
+    path = iter(scores)
+    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(path)))
+    rbm = make(early_stopping=True, n_iter=len(scores), **changes)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        rbm.fit(X)
+    messages = [str(warning.message) for warning in caught]
+    rising = f"still rising after n_iter={len(scores)} epochs"
+    assert any(rising in message for message in messages) is told
 
 
 def test_auto_looks_at_the_rows_of_a_fit_or_at_all_chunks(X, monkeypatch):
@@ -714,6 +730,23 @@ def test_useless_hidden_units_are_counted(intercept, what, X):
     with pytest.warns(ConvergenceWarning, match=f"3 of 3 hidden units are {what}"):
         rbm = make(hidden_intercept_init=intercept, learning_rate=1e-3).fit(X)
     assert rbm.history_[f"{what}_units"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("batch_size", [10, 100, 2000])
+@pytest.mark.parametrize(("intercept", "what"), [(-20.0, "dead"), (20.0, "saturated")])
+def test_units_that_have_died_are_told_whatever_the_batches(
+    intercept, what, batch_size, X
+):
+    X = np.tile(X, (34, 1))[:2000]
+    rbm = make(batch_size=batch_size, n_iter=1, warm_start=True).fit(X)
+    assert rbm.history_[f"{what}_units"].tolist() == [0]
+    activity = rbm.transform(X).mean()
+    np.testing.assert_allclose(rbm.history_["mean_activity"], activity, atol=0.1)
+    rbm.components_[...] = 0
+    rbm.intercept_hidden_[...] = intercept
+    with pytest.warns(ConvergenceWarning, match=f"3 of 3 hidden units are {what}"):
+        rbm.set_params(n_iter=2, learning_rate=1e-6).fit(X)
+    assert rbm.history_[f"{what}_units"].tolist() == [1, 1]
 
 
 def test_a_warning_points_at_the_line_that_called_fit(X):

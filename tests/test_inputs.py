@@ -389,7 +389,31 @@ def test_transform_takes_finite_values_of_any_size(X):
     X = 1e300 * (X - 0.5)[:, ::-1]  # inputs of hidden units are beyond any float
     with np.errstate(over="ignore", invalid="ignore"):
         assert set(np.unique(rbm.transform(np.abs(X)))) == {1.0}
-        assert rbm.transform(X).shape == (60, 3)
+
+
+def test_transform_tells_of_values_too_large_for_its_type():
+    X = np.random.default_rng(0).random((20, 200)).round()
+    # Large enough for single precision.
+    rbm = BinaryCDRBM(100, n_iter=1, random_state=0).fit(X)
+    huge = 1e39 * (X - 0.5)
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(ValueError, match=r"too large for float32.*\[0, 1\]"),
+    ):
+        rbm.transform(huge)
+
+
+@pytest.mark.parametrize("threshold", [0.3, np.float64(0.3), np.float32(0.3)])
+@pytest.mark.parametrize("value", [0.1 + 0.2, np.float32(0.3), 0.25])
+def test_a_value_next_to_the_threshold_is_on_everywhere_or_nowhere(threshold, value):
+    X = np.full((30, 2), value)
+    X[::2] = 0
+    on = float(threshold) < X
+    for rows in (X, sparse.csr_array(X)):
+        rbm = make(binarize=threshold).fit(rows)
+        np.testing.assert_array_equal(rbm.visible_mean_, on.mean(axis=0))
+        expected = make().fit(on.astype(np.float32)).transform(on)
+        np.testing.assert_allclose(rbm.transform(rows), expected, atol=1e-5)
 
 
 @calls

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from skrbm import BinaryCDRBM
 from skrbm._core.contrastive_divergence import count_shares, count_slabs
@@ -110,6 +111,23 @@ def test_the_number_of_threads_never_shows(changes):
         assert digest(other) == digest(one)
     for query in ("transform", "reconstruct", "score_samples", "free_energy"):
         np.testing.assert_array_equal(getattr(other, query)(X), getattr(one, query)(X))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, None])
+@pytest.mark.parametrize("limit", [1, 2])
+def test_the_number_of_threads_of_blas_does_not_show_in_samples(limit, n_jobs):
+    # For these shapes products differ with the threads that BLAS takes.
+    rbm = make_wide(n_jobs=1, weight_scale=0.1, persistent=True).fit(wide())
+    chains = [
+        lambda: rbm.sample(2000, n_gibbs_steps=5, random_state=0),
+        lambda: rbm.gibbs(np.tile(wide(), (2, 1))[:2000], 5, random_state=0),
+    ]
+    with threadpool_limits(1):
+        expected = [chain() for chain in chains]
+    rbm.set_params(n_jobs=n_jobs)
+    with threadpool_limits(limit):
+        for chain, states in zip(chains, expected, strict=True):
+            np.testing.assert_array_equal(chain(), states)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

@@ -11,12 +11,11 @@ from scipy import sparse
 from skrbm._core import averaging, contrastive_divergence, training
 from skrbm._core.contrastive_divergence import count_shares
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import Stream
+from skrbm._core.sampling import SHUFFLE, Stream
 from skrbm._core.threads import Crew
 from skrbm._core.training import (
     HIDDEN_MEAN_RATE,
     SCHEDULES,
-    SHUFFLE,
     Settings,
     TrainingState,
     epochs,
@@ -157,12 +156,6 @@ def test_only_the_rows_named_are_trained_on():
         X[order], state, dataclasses.replace(how, shuffle=False), 1
     )
     assert_same(after.parameters, expected)
-
-
-def test_every_row_is_used_once_an_epoch_in_a_new_order():
-    orders = [Stream(7, SHUFFLE, epoch).permutation(100).tolist() for epoch in range(3)]
-    assert orders[0] != orders[1] != orders[2] != orders[0]
-    assert all(sorted(order) == list(range(100)) for order in orders)
 
 
 def test_shuffling_changes_the_result():

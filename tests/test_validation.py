@@ -157,7 +157,7 @@ def test_construction_and_queries_do_not_check(X):
     rbm.transform(X)
 
 
-AUTO = [name for name in RULES if "'auto'" in getattr(RULES[name], "allowed", "")]
+AUTO = [name for name in RULES if "'auto'" in RULES[name].allowed]
 
 
 @pytest.mark.parametrize("persistent", [False, True])

@@ -1,5 +1,5 @@
 """The mathematics of the model: arrays in, arrays out.
 
-Numpy and scipy only; no estimator, no ``self``.  Imports run one way:
+Numpy and scipy, and threadpoolctl for threads; no estimator.  Imports run one way:
 training -> contrastive_divergence -> sampling -> energy -> parameters.
 """

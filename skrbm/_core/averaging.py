@@ -69,7 +69,7 @@ class Average:
         self.pending, self.seen = 0, True
 
     def value(self) -> Parameters | None:
-        """Return the average, None before the first epoch has ended."""
+        """Return the average, if there is one yet; that of a window ends an epoch."""
         if not isinstance(self.weight, int):
             return cast("Parameters | None", self.mean)
         if not self.epochs:

@@ -14,7 +14,7 @@ ROWS_AT_ONCE = 32  # that exact scores take; all blocks but the last are multipl
 
 
 def blocks(n_rows: int) -> list[slice]:
-    """Cut rows in blocks of at most `ROWS`, in eight if that leaves each 128 rows."""
+    """Cut rows in blocks of at most `ROWS`, in up to eight of 128 rows or more."""
     n_blocks = max(-(-n_rows // ROWS), min(8, n_rows // 128), 1)
     return [
         slice(ROWS_AT_ONCE * part.start, min(ROWS_AT_ONCE * part.stop, n_rows))
@@ -26,10 +26,13 @@ def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
     """Return rows as ``dtype``, or 1 above the threshold if there is one, else 0."""
     if binarize is None:
         return rows.astype(dtype, copy=False)
+    # A Python number is compared in the type of the rows.
+    binarize = float(binarize)
     if not is_sparse(rows):
         return (rows > binarize).astype(dtype)
+    on = rows.data > binarize
     rows = rows.astype(dtype)
-    rows.data[...] = rows.data > binarize
+    rows.data[...] = on
     return rows
 
 

@@ -13,17 +13,18 @@ w = [1/n, ..., -1/m, ...], and offsets mu and lambda it reads
 
 Here c is the hidden intercept at v = mu, so that P(h=1 | v) = sigmoid(c + SW).
 For mu = lambda = 0 this is the ordinary gradient, and otherwise that of
-``-(v-mu)'W(h-lambda) - b'v - c'h`` (Montavon & Mueller 2012; Melchior, Fischer &
-Wiskott 2016, section 3), whose visible intercept b + W lambda is carried as b,
-for lambda moves.  `parameters` has the two forms in which a model is trained:
-for dense rows S has a further column of ones, and W the row c'; for sparse ones
-what mu adds is kept apart.
+``-(v-mu)'W(h-lambda) - b_c'v - c'h`` (Montavon & Mueller 2012; Melchior, Fischer &
+Wiskott 2016, section 3).  There b_c = b + W lambda would have to change whenever
+lambda does; b is carried in its place, hence the - G lambda in db.
+
+`parameters` has the two forms in which a model is trained: for dense rows S has a
+further column of ones, and W the row c'; for sparse ones what mu adds is kept apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -110,21 +111,15 @@ class _SparseVisible:
         return v_mu
 
 
-class _Share:
+class _Share(NamedTuple):
     """Some rows of a mini-batch: both layers in both phases."""
 
-    def __init__(
-        self,
-        visible: _Visible | _SparseVisible,
-        rows: slice,
-        H0: Array,
-        Hk: Array,
-        h: Array,
-        layers: Sequence[Array],
-    ) -> None:
-        self.visible, self.rows = visible, rows
-        self.H0, self.Hk, self.h = H0, Hk, h
-        self.layers = layers  # H0 and Hk, as one array where they are
+    visible: _Visible | _SparseVisible
+    rows: slice
+    H0: Array
+    Hk: Array
+    h: Array
+    layers: Sequence[Array]  # H0 and Hk, as one array where they are
 
 
 class MiniBatch:
@@ -286,8 +281,9 @@ class MiniBatch:
         """Add [v, -1, v mu]'[G, r] to the target, and the target ``onto`` another."""
         joint, c = target
         if keep != 1:
-            for part in target:
-                part *= keep
+            kept = joint[:, :-1]  # all but mu
+            kept *= keep
+            np.multiply(c, keep, out=c)
         visibles = [cast("_SparseVisible", share.visible) for share in self.shares]
         phases = [(x.v0, x.v0_mu) for x in visibles] + [
             (x.vk, x.vk_mu) for x in visibles
@@ -303,8 +299,9 @@ class MiniBatch:
             joint[-1, :-1] += v_mu @ G[rows]
             start = rows.stop
         if onto is not None:
-            for part, change in zip(onto, target, strict=True):
-                part += change
+            changed = onto.joint[:, :-1]  # all but mu
+            changed += joint[:, :-1]
+            np.add(onto.c, c, out=onto.c)
 
 
 # What it costs to hand work to another thread and wait for it, about a tenth of a

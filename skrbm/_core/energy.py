@@ -31,12 +31,6 @@ def visible_probabilities(
     return sigmoid(times_transposed(h, parameters.W, out), parameters.b)
 
 
-def energy(parameters: Parameters, v: Rows, h: Array) -> Array:
-    """Return ``E(v, h) = -v'Wh - b'v - c'h`` for each pair of rows."""
-    W, b, c = parameters
-    return -(np.asarray(v @ W) * h).sum(axis=1) - v @ b - h @ c
-
-
 def free_energy(parameters: Parameters, v: Rows) -> Array:
     """Return ``F(v) = -b'v - sum_j softplus(c_j + (v'W)_j)`` in nats.
 

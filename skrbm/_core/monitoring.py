@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import numpy as np
 
 from skrbm._core.energy import (
@@ -11,7 +14,7 @@ from skrbm._core.energy import (
 )
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
-from skrbm._core.training import TrainingState
+from skrbm._core.training import HIDDEN_MEAN_RATE, TrainingState
 from skrbm._core.types import Array, Rows
 
 # A hidden unit counts as dead when it is on in less than this share of the rows,
@@ -22,15 +25,27 @@ RARE = 0.001
 class Monitor:
     """Measures of each epoch on fixed rows; see ``history_``.
 
-    ``rows`` are training rows in the model's floating point type, ``held_out``
-    rows that are not trained on, if there are any.
+    ``rows`` are training rows in the model's floating point type, of which
+    ``n_pseudo`` are scored, and ``held_out`` rows that are not trained on, if there
+    are any.
     """
 
     def __init__(
-        self, state: TrainingState, rows: Array, n_pseudo: int, held_out: Rows | None
+        self,
+        state: TrainingState,
+        n_rows: int,
+        n_updates: int,
+        rows: Array,
+        n_pseudo: int,
+        held_out: Rows | None,
     ) -> None:
         self.rows, self.few, self.held_out = rows, rows[:n_pseudo], held_out
         self.before = state
+        # The running means before the last epochs, so many that a rare unit shows.
+        n_epochs = math.ceil(1 / (RARE * n_rows))
+        self.hidden_means = deque([state.hidden_mean], maxlen=n_epochs)
+        # What an epoch leaves of the running mean before it.
+        self.memory = (1 - HIDDEN_MEAN_RATE) ** n_updates
 
     @np.errstate(over="ignore")  # of exp(-x), see sigmoid
     def measure(self, state: TrainingState) -> dict[str, float]:
@@ -44,11 +59,24 @@ class Monitor:
             "reconstruction_error": reconstruction_error(model, rows),
             "pseudo_log_likelihood": pseudo_log_likelihood(model, self.few).mean(),
             "free_energy_gap": gap,
-            "mean_activity": state.hidden_mean.mean(),
-            "dead_units": np.mean(state.hidden_mean < RARE),
-            "saturated_units": np.mean(state.hidden_mean > 1 - RARE),
+            **self._activity(state.hidden_mean),
             "relative_update": relative_change(before.parameters, state.parameters),
             "learning_rate": state.learning_rate,
+        }
+
+    def _activity(self, hidden_mean: Array) -> dict[str, float]:
+        """Return the measures of how often hidden units are on."""
+        activity, means = hidden_mean, self.hidden_means
+        if len(means) == means.maxlen:
+            # Of the last epochs alone: where updates are few the running mean
+            # remembers for long that a unit was alive.
+            memory = self.memory ** len(means)
+            activity = (hidden_mean - memory * means[0]) / (1 - memory)
+        means.append(hidden_mean)
+        return {
+            "mean_activity": activity.mean(),
+            "dead_units": np.mean(activity < RARE),
+            "saturated_units": np.mean(activity > 1 - RARE),
         }
 
 

@@ -1,6 +1,6 @@
 """The few heavy operations that the formulas are written in.
 
-Another array library can stand under the same formulas by offering these.
+They are what another array library would replace first.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from scipy.linalg import get_blas_funcs
 
 from skrbm._core.types import Array, Rows
 
-# scipy's direct calls of BLAS hold the interpreter lock, so that no other thread runs
-# meanwhile, as it does during numpy's products.  They are faster by a third with fewer
-# rows than this where a matrix is transposed, and wherever a sum is accumulated, for
-# numpy needs a further matrix for that.
+# scipy's direct calls of BLAS keep the interpreter lock, so that other threads wait;
+# numpy's products release it.  They are faster by a third with fewer rows than this
+# where a matrix is transposed, and wherever a product is added to a matrix, for which
+# numpy needs a further one.
 _FEW_ROWS = 48
 # Terms of a product for which the lock may be held: a few milliseconds.
 _SHORT = 1 << 27

@@ -48,13 +48,7 @@ class Stacked(NamedTuple):
     b: Array
 
     @classmethod
-    def take(
-        cls,
-        parameters: Parameters,
-        mu: Array,
-        *,
-        change: bool = False,  # noqa: ARG003  (for `Apart` it matters)
-    ) -> Stacked:
+    def take(cls, parameters: Parameters, mu: Array) -> Stacked:
         """Return parameters, or a change of some, in this form."""
         W, b, c = parameters
         return cls(np.vstack([W, c + mu @ W]), b.copy())
@@ -99,12 +93,11 @@ class Apart(NamedTuple):
     c: Array
 
     @classmethod
-    def take(cls, parameters: Parameters, mu: Array, *, change: bool = False) -> Apart:
+    def take(cls, parameters: Parameters, mu: Array) -> Apart:
         """Return parameters, or a change of some, in this form."""
         (W, b, c), (n_features, n_components) = parameters, parameters.W.shape
         joint = np.zeros((n_features + 2, n_components + 2), W.dtype)
-        joint[:-2, :-2], joint[:-2, -2] = W, b
-        joint[:-2, -1] = 0 if change else mu
+        joint[:-2, :-2], joint[:-2, -2], joint[:-2, -1] = W, b, mu
         joint[-1, :-1] = mu @ joint[:-2, :-1]
         return cls(joint, c + mu @ W)
 

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 from skrbm._core.operations import sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import Stream, bernoulli
+from skrbm._core.sampling import ANNEAL, Stream, bernoulli, gibbs_chain
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array
 
@@ -95,31 +95,31 @@ def annealed(
     start: Array | None,
     n_gibbs_steps: int,
 ) -> tuple[Array, Array]:
-    """Return log Z / Z_base estimates, one for each chain: forward, and reverse.
+    """Return log weights, one for each chain: forward, and backward.
 
     Forward chains run from the base model to the model: the mean of exp(forward)
-    is unbiased, and its logarithm errs low.  Reverse chains start from rows that
-    ``n_gibbs_steps`` steps have brought near the model, and run to the base: the
-    logarithm of the mean of exp(-reverse) errs, negated, high.  They begin at
-    rows of ``start`` or, without it, where the forward chains end.
+    is an unbiased estimate of Z / Z_base, and its logarithm errs low.  Backward
+    chains start from rows that ``n_gibbs_steps`` steps have brought near the model,
+    and run to the base: the mean of exp(backward) estimates Z_base / Z, so that its
+    logarithm, negated, errs high.  They begin at rows of ``start`` or, without it,
+    where the forward chains end.
     """
     mean = sigmoid(base.copy())
 
     def run(chains: slice) -> tuple[Array, Array]:
-        rng = Stream(root, chains.start)
+        rng = Stream(root, ANNEAL, chains.start)
         n = chains.stop - chains.start
         v = bernoulli(np.tile(mean, (n, 1)), rng)
         forward, v = anneal(parameters, base, betas, v, rng)
         if start is not None:
             v = start[chains]
-        # One long run at beta = 1 is a path whose temperature does not change.
-        _, v = anneal(parameters, base, np.ones(n_gibbs_steps + 1), v, rng)
+        v = gibbs_chain(parameters, v, n_gibbs_steps, rng)
         backward, _ = anneal(parameters, base, betas[::-1], v, rng)
-        return forward, -backward
+        return forward, backward
 
     parts = crew.map(run, cut(n_chains, -(-n_chains // _CHAINS)))
-    forward, reverse = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return forward, reverse
+    forward, backward = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return forward, backward
 
 
 def log_mean_exp(x: Array) -> float:

@@ -13,6 +13,20 @@ from skrbm._core.operations import sigmoid
 from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, DType, Rows, is_sparse
 
+# What a stream of random numbers is for: the first part of its key.
+(
+    INITIALISE,
+    SHUFFLE,
+    PHASES,
+    CHAINS,
+    SPLIT,
+    MONITOR,
+    SAMPLE,
+    START,
+    ANNEAL,
+    GIBBS,
+) = range(10)
+
 # Draws compare a probability with 15 random bits, so that even a probability of 1, as
 # a multiple of 2^-15, is a word of 16 bits.
 N_WORDS = 1 << 15

@@ -15,12 +15,9 @@ import numpy as np
 from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.parameters import Apart, Parameters, Stacked, zeros_like
-from skrbm._core.sampling import Stream, bernoulli
+from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli
 from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows, is_sparse
-
-# What a stream of random numbers is for; part of its key.
-INITIALISE, SHUFFLE, PHASES, CHAINS, SPLIT, MONITOR, SAMPLE, START = range(8)
 
 # Weight of one mini-batch in the running mean of the hidden units, as in
 # Melchior, Fischer & Wiskott (2016).
@@ -161,7 +158,7 @@ class _Epoch:
             self.mu, self.lam = np.zeros_like(self.mu), np.zeros_like(self.lam)
         take = functools.partial((Apart if is_sparse(X) else Stacked).take, mu=self.mu)
         self.model = take(state.parameters)
-        self.velocity = state.velocity and take(state.velocity, change=True)
+        self.velocity = state.velocity and take(state.velocity)
         self.average = state.average and state.average.converted(take)
         self.chains = None if state.chains is None else state.chains.copy()
         self.mini_batches: dict[int, MiniBatch] = {}
