@@ -18,7 +18,7 @@ from enumeration import (
 )
 from scipy import sparse
 
-from skrbm._core import contrastive_divergence, operations
+from skrbm._core import contrastive_divergence
 from skrbm._core.contrastive_divergence import (
     MAX_SHARES,
     MiniBatch,
@@ -375,17 +375,6 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(
         both(container(batch)), both(batch), strict=True
     ):
         np.testing.assert_allclose(from_sparse, from_dense, atol=tolerance)
-
-
-@pytest.mark.parametrize("in_cache", [1, 17, 10**6])
-def test_a_sparse_product_is_added_in_parts(in_cache, monkeypatch):
-    monkeypatch.setattr(operations, "_IN_CACHE", in_cache)
-    rng = np.random.default_rng(0)
-    v = sparse.csr_array(rng.random((12, 40)) * (rng.random((12, 40)) < 0.1))
-    W, G = rng.random((40, 5)), rng.random((12, 5))
-    expected = W + v.toarray().T @ G
-    operations.add_sparse_product(W, v, G)
-    np.testing.assert_allclose(W, expected, rtol=1e-12)
 
 
 def plain_phases(model, v0, h, rng, n_gibbs_steps, sample_statistics):

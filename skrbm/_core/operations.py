@@ -15,13 +15,18 @@ from scipy.linalg import get_blas_funcs
 
 from skrbm._core.types import Array, Rows
 
-# scipy's direct calls of BLAS keep the interpreter lock, so that other threads wait;
-# numpy's products release it.  They are faster by a third with fewer rows than this
-# where a matrix is transposed, and wherever a product is added to a matrix, for which
-# numpy needs a further one.
+# numpy's products release the interpreter lock.  scipy's direct calls of BLAS keep it,
+# so that other threads wait; they are faster with fewer rows than this where a matrix
+# is transposed, and wherever a product is added to a matrix, for which numpy needs a
+# further one.
 _FEW_ROWS = 48
 # Terms of a product for which the lock may be held: a few milliseconds.
 _SHORT = 1 << 27
+# A product of so few terms BLAS works out as it stands, while for a larger one it first
+# copies both matrices: half of the time where there are few rows.
+_SMALL_TERMS = 10**6
+# Results that such a product may have where a matrix is transposed.
+_SMALL_RESULTS = 1200
 # Numbers that stay in the second-level cache from when they are read until they are
 # written.
 _IN_CACHE = 1 << 16
@@ -35,20 +40,34 @@ def _blas(name: str, dtype: np.dtype[Any]) -> Callable[..., Array]:
 def times(x: Rows, W: Array, out: Array | None = None) -> Array:
     """Return ``x W``."""
     # x: (n, f)  W: (f, c) -> (n, c)
-    if isinstance(x, np.ndarray):
+    if not isinstance(x, np.ndarray):
+        if out is None:
+            return x @ W
+        out[...] = x @ W
+        return out
+    width = _SMALL_TERMS // max(1, x.size) // 16 * 16
+    if out is None or not 96 <= width < W.shape[1]:
         return np.dot(x, W, out=out)
-    if out is None:
-        return x @ W
-    out[...] = x @ W
+    for start in range(0, W.shape[1], width):
+        part = slice(start, start + width)
+        np.matmul(x, W[:, part], out=out[:, part])
     return out
 
 
 def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     """Return ``h W'``."""
     # h: (n, c)  W: (f, c) -> (n, f)
-    if out is None or len(h) >= _FEW_ROWS:
+    n, c = h.shape
+    if out is None or n >= _FEW_ROWS:
         return np.matmul(h, W.T, out=out)
-    _blas("gemm", W.dtype)(1.0, W.T, h.T, 0.0, out.T, trans_a=True, overwrite_c=True)
+    height = min(_SMALL_RESULTS // n, _SMALL_TERMS // h.size) // 8 * 8
+    if height < 24 or height >= len(W) or c < 128:
+        gemm = _blas("gemm", W.dtype)
+        gemm(1.0, W.T, h.T, 0.0, out.T, trans_a=True, overwrite_c=True)
+        return out
+    for start in range(0, len(W), height):
+        part = slice(start, start + height)
+        np.matmul(h, W[part].T, out=out[:, part])
     return out
 
 

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skrbm._core import operations
+
+# Few rows and many, models of some terms and of many: with parts of W and without.
+SHAPES = [
+    (n, f, c)
+    for n in (1, 3, 10, 19, 33, 47, 48, 100)
+    for f, c in ((1, 1), (40, 130), (784, 500), (785, 127), (301, 1000), (2000, 129))
+]
+
+
+def numbers(*shape):
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+@pytest.mark.parametrize(("n", "f", "c"), SHAPES)
+def test_products_that_are_cut_are_whole(n, f, c):
+    x, W = numbers(n, f), numbers(f, c)
+    expected = x.astype(np.float64) @ W.astype(np.float64)
+    tolerance = 1e-4 * np.sqrt(f)  # of rounding, far below a missing product
+    out = np.full((n, c), np.nan, np.float32)
+    assert operations.times(x, W, out=out) is out
+    np.testing.assert_allclose(out, expected, atol=tolerance)
+    np.testing.assert_allclose(operations.times(x, W), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize(("n", "f", "c"), SHAPES)
+def test_transposed_products_that_are_cut_are_whole(n, f, c):
+    h, W = numbers(n, c), numbers(f, c)
+    expected = h.astype(np.float64) @ W.astype(np.float64).T
+    tolerance = 1e-4 * np.sqrt(c)
+    out = np.full((n, f), np.nan, np.float32)
+    assert operations.times_transposed(h, W, out=out) is out
+    np.testing.assert_allclose(out, expected, atol=tolerance)
+    result = operations.times_transposed(h, W)
+    np.testing.assert_allclose(result, expected, atol=tolerance)
+
+
+def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(monkeypatch):
+    shapes = []
+
+    def matmul(x, W, out):
+        shapes.append((*x.shape, W.shape[1]))
+        return out
+
+    monkeypatch.setattr(operations.np, "matmul", matmul)
+    x, h, W = numbers(10, 784), numbers(10, 500), numbers(784, 500)
+    operations.times(x, W, out=numbers(10, 500))
+    assert len(shapes) == 5
+    operations.times_transposed(h, W, out=numbers(10, 784))
+    assert len(shapes) == 5 + 7
+    assert max(np.prod(shapes, axis=1)) <= operations._SMALL_TERMS
+    assert max(n * f for n, _, f in shapes[5:]) <= operations._SMALL_RESULTS
+
+
+@pytest.mark.parametrize("in_cache", [1, 17, 10**6])
+def test_a_sparse_product_is_added_in_parts(in_cache, monkeypatch):
+    monkeypatch.setattr(operations, "_IN_CACHE", in_cache)
+    rng = np.random.default_rng(0)
+    v = sparse.csr_array(rng.random((12, 40)) * (rng.random((12, 40)) < 0.1))
+    W, G = rng.random((40, 5)), rng.random((12, 5))
+    expected = W + v.toarray().T @ G
+    operations.add_sparse_product(W, v, G)
+    np.testing.assert_allclose(W, expected, rtol=1e-12)
