@@ -315,19 +315,19 @@ def count_shares(n_rows: int, n_weights: int) -> int:
     """Return in how many shares to cut the rows of a mini-batch.
 
     Each share costs BLAS a pass over W before it multiplies.  A second thread makes
-    up for that from 96 rows a share on; cutting further wants 256.
+    up for that from 48 rows a share on; cutting further wants 256.
     """
-    n_shares = max(min(n_rows // 96, 2), n_rows // 256)
+    n_shares = max(min(n_rows // 48, 2), n_rows // 256)
     return _power_of_two(min(n_shares, n_rows * n_weights // _HANDOVER))
 
 
 def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
     """Return in how many slabs to cut the visible units for the gradient.
 
-    What takes less time than four hand-overs of two is not worth cutting.
+    What takes less time than two hand-overs of two is not worth cutting.
     """
     n_slabs = n_rows * n_weights // (2 * _HANDOVER)
-    return _power_of_two(min(n_features // 128, n_slabs)) if n_slabs >= 4 else 1
+    return _power_of_two(min(n_features // 128, n_slabs)) if n_slabs >= 2 else 1
 
 
 def count_strips(n_rows: int, n_features: int, n_weights: int) -> int:
