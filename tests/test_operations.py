@@ -1,3 +1,5 @@
+"""The heavy operations, against plain products in double precision."""
+
 import numpy as np
 import pytest
 from scipy import sparse
