@@ -40,7 +40,7 @@ def streams(seed=0):
 def cut_in(monkeypatch, n_shares, n_slabs):
     """Cut mini-batches of any shape in so many shares and slabs."""
     for name, count in [("count_shares", n_shares), ("count_slabs", n_slabs)]:
-        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count: n)
+        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count, **__: n)
 
 
 @pytest.fixture(params=[(1, 1), (4, 3)], ids=["whole", "cut"])
@@ -506,7 +506,8 @@ def test_large_mini_batches_get_the_plain_gradient(
         mini_batch = mini_batch_of(
             model, n, chains, mu, sparse=make is sparse.csr_array, crew=crew
         )
-        assert len(mini_batch.shares) == n_shares
+        few = make is sparse.csr_array and n < 192
+        assert len(mini_batch.shares) == (1 if few else n_shares)
         assert len(mini_batch.slabs) == n_slabs
         run(mini_batch, batch)
         V, H = visible(mini_batch), mini_batch.H.copy()
@@ -563,6 +564,8 @@ def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():
 def test_the_number_of_shares_depends_on_the_shape():
     assert count_shares(95, 10**9) == 1  # few rows
     assert count_shares(96, 10**9) == 2
+    assert count_shares(191, 10**9, sparse=True) == 1
+    assert count_shares(192, 10**9, sparse=True) == 2
     assert count_shares(1023, 10**9) == 2
     assert count_shares(1024, 10**9) == 4
     assert count_shares(1024, 10_000) == 1  # over in no time

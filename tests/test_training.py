@@ -88,7 +88,7 @@ CONFIGURATIONS = {
 def cut_in(monkeypatch, n_shares):
     """Cut mini-batches of any shape in so many shares, and 2 slabs if in several."""
     for name, count in [("count_shares", n_shares), ("count_slabs", min(n_shares, 2))]:
-        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count: n)
+        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count, **__: n)
 
 
 @pytest.mark.parametrize("changes", CONFIGURATIONS.values(), ids=CONFIGURATIONS)

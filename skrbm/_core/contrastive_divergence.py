@@ -164,7 +164,7 @@ class MiniBatch:
         self.w = np.repeat(np.array([1 / n, -1 / m], dtype), [n, m])
         h = np.empty((m, n_components), dtype) if chains is None else chains
         n_weights = n_features * n_components
-        count = min(count_shares(max(n, m), n_weights), n, m)
+        count = min(count_shares(max(n, m), n_weights, sparse=self.sparse), n, m)
         self.shares = []
         for rows, negative in zip(cut(n, count), cut(m, count), strict=True):
             below = slice(n + negative.start, n + negative.stop)
@@ -311,13 +311,14 @@ _HANDOVER = 1 << 24
 _STRIP = 10**6
 
 
-def count_shares(n_rows: int, n_weights: int) -> int:
+def count_shares(n_rows: int, n_weights: int, *, sparse: bool = False) -> int:
     """Return in how many shares to cut the rows of a mini-batch.
 
     Each share costs BLAS a pass over W before it multiplies.  A second thread makes
-    up for that from 48 rows a share on; cutting further wants 256.
+    up for that from 48 rows a share on, or 96 sparse ones, whose products keep the
+    interpreter lock; cutting further wants 256.
     """
-    n_shares = max(min(n_rows // 48, 2), n_rows // 256)
+    n_shares = max(min(n_rows // (96 if sparse else 48), 2), n_rows // 256)
     return _power_of_two(min(n_shares, n_rows * n_weights // _HANDOVER))
 
 
