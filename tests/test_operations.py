@@ -54,7 +54,7 @@ def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(monkeypatch):
     assert len(shapes) == 5
     operations.times_transposed(h, W, out=numbers(10, 784))
     assert len(shapes) == 5 + 7
-    assert max(np.prod(shapes, axis=1)) <= operations._SMALL_TERMS
+    assert max(np.prod(shapes, axis=1)) <= operations.SMALL_TERMS
     assert max(n * f for n, _, f in shapes[5:]) <= operations._SMALL_RESULTS
 
 

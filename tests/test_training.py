@@ -350,7 +350,7 @@ def test_the_sparsity_pull_descends_the_cross_entropy(centered):
 @pytest.mark.parametrize("terms", [1, 15, 60, 10**6])  # strips: 1, 16, 4, 1
 @pytest.mark.parametrize("average", [None, 2])
 def test_momentum_moves_weights_strip_by_strip(terms, average, monkeypatch):
-    monkeypatch.setattr(contrastive_divergence, "_STRIP", terms)
+    monkeypatch.setattr(contrastive_divergence, "SMALL_TERMS", terms)
     X, how = rows(), settings(momentum=0.5, centered=True, average=average)
     *_, (_, expected, _) = plain_training(X, start(X), how, 3)
     assert_same(train(X, start(X), how)[-1].parameters, expected)

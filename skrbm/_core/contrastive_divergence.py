@@ -30,6 +30,7 @@ import numpy as np
 
 from skrbm._core.blocks import converted
 from skrbm._core.operations import (
+    SMALL_TERMS,
     add_product,
     add_sparse_product,
     move_towards_product,
@@ -307,8 +308,6 @@ class MiniBatch:
 # What it costs to hand work to another thread and wait for it, about a tenth of a
 # millisecond, in terms of a matrix product.
 _HANDOVER = 1 << 24
-# Terms of a product that BLAS does without packing its operands first.
-_STRIP = 10**6
 
 
 def count_shares(n_rows: int, n_weights: int, *, sparse: bool = False) -> int:
@@ -325,10 +324,10 @@ def count_shares(n_rows: int, n_weights: int, *, sparse: bool = False) -> int:
 def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
     """Return in how many slabs to cut the visible units for the gradient.
 
-    What takes less time than two hand-overs of two is not worth cutting.
+    A slab that takes less time than two hand-overs is not worth cutting off.
     """
     n_slabs = n_rows * n_weights // (2 * _HANDOVER)
-    return _power_of_two(min(n_features // 128, n_slabs)) if n_slabs >= 2 else 1
+    return _power_of_two(min(n_features // 128, n_slabs))
 
 
 def count_strips(n_rows: int, n_features: int, n_weights: int) -> int:
@@ -337,7 +336,7 @@ def count_strips(n_rows: int, n_features: int, n_weights: int) -> int:
     A strip of two matrices stays in the cache while it is added from one to the other.
     With more strips than 16 there are too many calls.
     """
-    n_strips = -(-n_rows * n_weights // _STRIP)
+    n_strips = -(-n_rows * n_weights // SMALL_TERMS)
     return min(n_strips, n_features) if n_strips <= 16 else 1
 
 

@@ -22,11 +22,15 @@ from skrbm._core.types import Array, Rows
 _FEW_ROWS = 48
 # Terms of a product for which the lock may be held: a few milliseconds.
 _SHORT = 1 << 27
-# A product of so few terms BLAS works out as it stands, while for a larger one it first
-# copies both matrices: half of the time where there are few rows.
-_SMALL_TERMS = 10**6
+# A product of so few terms OpenBLAS works out as it stands, while for a larger one it
+# first copies both matrices: about half of the time where there are few rows.
+SMALL_TERMS = 10**6
 # Results that such a product may have where a matrix is transposed.
 _SMALL_RESULTS = 1200
+# Parts with fewer columns, or rows, of W than this take longer than the copies.
+_LEAST_COLUMNS, _LEAST_ROWS = 96, 24
+# So do the calls where a row of W is shorter.
+_SHORT_ROW = 128
 # Numbers that stay in the second-level cache from when they are read until they are
 # written.
 _IN_CACHE = 1 << 16
@@ -45,8 +49,10 @@ def times(x: Rows, W: Array, out: Array | None = None) -> Array:
             return x @ W
         out[...] = x @ W
         return out
-    width = _SMALL_TERMS // max(1, x.size) // 16 * 16
-    if out is None or not 96 <= width < W.shape[1]:
+    if out is None:
+        return np.dot(x, W)
+    width = SMALL_TERMS // x.size // 16 * 16  # whole vectors
+    if not _LEAST_COLUMNS <= width < W.shape[1]:
         return np.dot(x, W, out=out)
     for start in range(0, W.shape[1], width):
         part = slice(start, start + width)
@@ -60,8 +66,8 @@ def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     n, c = h.shape
     if out is None or n >= _FEW_ROWS:
         return np.matmul(h, W.T, out=out)
-    height = min(_SMALL_RESULTS // n, _SMALL_TERMS // h.size) // 8 * 8
-    if height < 24 or height >= len(W) or c < 128:
+    height = min(_SMALL_RESULTS // n, SMALL_TERMS // h.size) // 8 * 8
+    if c < _SHORT_ROW or not _LEAST_ROWS <= height < len(W):
         gemm = _blas("gemm", W.dtype)
         gemm(1.0, W.T, h.T, 0.0, out.T, trans_a=True, overwrite_c=True)
         return out
