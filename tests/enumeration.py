@@ -99,18 +99,30 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def toss(x, rng):
-    """Return units that are on with probability sigmoid(x), as training draws them."""
-    return draw(x, rng, scratch=np.empty_like(x)).astype(x.dtype)
+def parts(length, count):
+    """Return bounds of parts whose sizes differ by at most one, in pairs."""
+    return itertools.pairwise([i * length // count for i in range(count + 1)])
 
 
-def plain_training(X, state, settings, n_epochs, n_shares=1):
+def toss(x, *rngs):
+    """Return units that are on with probability sigmoid(x), as training draws them.
+
+    Each stream draws a part of the units.
+    """
+    drawn = [
+        draw(x[:, first:end].copy(), rng, scratch=np.empty_like(x[:, first:end]))
+        for rng, (first, end) in zip(rngs, parts(x.shape[1], len(rngs)), strict=True)
+    ]
+    return np.hstack(drawn).astype(x.dtype)
+
+
+def plain_training(X, state, settings, n_epochs, n_shares=1, n_parts=1):
     """Yield (epoch, parameters, learning rate) after every update, by a plain loop.
 
     The gradient is that of the centred form -(v-mu)'W(h-lambda) - b'v - c'h, with
     b = b' - W lambda and c = c' - W'mu in the ordinary form.  Contrastive divergence
-    (not persistent), dense X.  Mini-batches are cut in so many shares of rows, each
-    drawn from a stream of its own.
+    (not persistent), dense X.  Mini-batches are cut in so many shares of rows, and
+    those in parts of units, each drawn from a stream of its own.
     """
     W, b, c = (part.copy() for part in state.parameters)
     dtype = W.dtype
@@ -121,26 +133,25 @@ def plain_training(X, state, settings, n_epochs, n_shares=1):
         order = np.arange(n_rows)
         if settings.shuffle:
             order = Stream(state.root, SHUFFLE, epoch).permutation(n_rows)
-        rngs = [Stream(state.root, PHASES, epoch, i) for i in range(n_shares)]
+        rngs = [Stream(state.root, PHASES, epoch, i) for i in range(n_shares * n_parts)]
         for start in range(0, n_rows, settings.batch_size):
             v0 = X[order[start : start + settings.batch_size]].astype(dtype)
             n = len(v0)
 
             # Both phases, of one share after the other.
-            count = min(n_shares, n)
-            bounds = [i * n // count for i in range(count + 1)]
             shares = []
-            for rng, first, end in zip(rngs, bounds[:-1], bounds[1:], strict=False):
+            for i, (first, end) in enumerate(parts(n, min(n_shares, n))):
+                of_share = rngs[i * n_parts : (i + 1) * n_parts]
                 x = v0[first:end] @ W + c
-                h0, h = sigmoid(x), toss(x, rng)
+                h0, h = sigmoid(x), toss(x, *of_share)
                 if settings.sample_statistics:
                     h0 = h
                 for step in range(settings.n_gibbs_steps):
-                    v = toss(h @ W.T + b, rng)
+                    v = toss(h @ W.T + b, *of_share)
                     x = v @ W + c
                     hk = sigmoid(x)
                     if settings.sample_statistics or step < settings.n_gibbs_steps - 1:
-                        h = toss(x, rng)
+                        h = toss(x, *of_share)
                 if settings.sample_statistics:
                     hk = h
                 shares.append((h0, v, hk))

@@ -1,6 +1,6 @@
 """The gradient of one mini-batch: its expectation, its centring, its shares."""
 
-import itertools
+import functools
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from enumeration import (
     hidden_given_visible,
     indices,
     log_visible,
+    parts,
     random_model,
     sigmoid,
     states,
@@ -20,11 +21,11 @@ from scipy import sparse
 
 from skrbm._core import contrastive_divergence
 from skrbm._core.contrastive_divergence import (
-    MAX_SHARES,
+    MAX_TILES,
     MiniBatch,
-    count_shares,
-    count_slabs,
     count_strips,
+    count_tasks,
+    count_tiles,
 )
 from skrbm._core.parameters import Apart, Parameters, Stacked
 from skrbm._core.sampling import Stream
@@ -33,17 +34,12 @@ from skrbm._core.threads import Crew
 CREW = Crew()
 
 
-def streams(seed=0):
-    return [Stream(seed, share) for share in range(MAX_SHARES)]
+def cut_in(monkeypatch, *counts):
+    """Cut mini-batches of any shape in so many shares of rows and parts of units."""
+    monkeypatch.setattr(contrastive_divergence, "count_tiles", lambda *_, **__: counts)
 
 
-def cut_in(monkeypatch, n_shares, n_slabs):
-    """Cut mini-batches of any shape in so many shares and slabs."""
-    for name, count in [("count_shares", n_shares), ("count_slabs", n_slabs)]:
-        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count, **__: n)
-
-
-@pytest.fixture(params=[(1, 1), (4, 3)], ids=["whole", "cut"])
+@pytest.fixture(params=[(1, 1), (4, 1), (1, 2), (2, 3)], ids=str)
 def _cuts(request, monkeypatch):
     cut_in(monkeypatch, *request.param)
 
@@ -55,12 +51,13 @@ def mini_batch_of(model, n, chains=None, mu=None, *, sparse=False, crew=CREW, **
     """Return a mini-batch of a model given in the ordinary form."""
     mu = np.zeros_like(model.b) if mu is None else mu.astype(model.b.dtype)
     model = (Apart if sparse else Stacked).take(model, mu)
-    return MiniBatch(model, mu, n, chains, crew=crew, **how)
+    stream = functools.partial(Stream, 0)
+    return MiniBatch(model, mu, n, stream, chains, crew=crew, **how)
 
 
-def run(mini_batch, rows, rngs=None):
+def run(mini_batch, rows):
     """Run the phases of a mini-batch of all rows, in order."""
-    mini_batch.run_phases(rows, np.arange(rows.shape[0]), rngs or streams())
+    mini_batch.run_phases(rows, np.arange(rows.shape[0]))
 
 
 def gradient(mini_batch, lam=None, **how):
@@ -108,10 +105,9 @@ def largest_z(expected, *, dtype=np.float64, rows=ROWS, make=np.asarray, **how):
     batch = make(np.tile(rows, (50, 1)).astype(dtype))
     how["sparse"] = make is sparse.csr_array
     mini_batch = mini_batch_of(MODEL.astype(dtype), batch.shape[0], **how)
-    rngs = streams()
     draws = []
     for _ in range(400):
-        run(mini_batch, batch, rngs)
+        run(mini_batch, batch)
         draws.append(flat(gradient(mini_batch)))
     error = np.std(draws, axis=0) / np.sqrt(len(draws))
     return np.abs((np.mean(draws, axis=0) - expected) / error).max()
@@ -260,8 +256,8 @@ def phases(n, m=None, dtype=np.float64, mu=None, n_features=6, n_components=4):
 def visible(mini_batch):
     """Return v0 and vk, stacked."""
     if mini_batch.sparse:
-        layers = [share.visible.v0 for share in mini_batch.shares]
-        layers += [share.visible.vk for share in mini_batch.shares]
+        layers = [tile.v0 for tile in mini_batch.tiles]
+        layers += [tile.vk for tile in mini_batch.tiles]
         return np.vstack([v.toarray() if sparse.issparse(v) else v for v in layers])
     return mini_batch.S[:, :-1] + mini_batch.mu
 
@@ -350,14 +346,15 @@ def test_the_pull_acts_at_the_input_of_each_hidden_unit(n, m, dtype, tolerance):
 # -- sparse and cut -----------------------------------------------------------
 
 
-@whole_and_cut
+@pytest.mark.parametrize("n_shares", [1, 4])
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_matrix])
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("rate", [0.01, 0.5])  # of ones: sparse and dense draws
 @types
 def test_sparse_rows_give_the_gradient_of_dense_ones(
-    dtype, tolerance, rate, centred, container
+    dtype, tolerance, rate, centred, container, n_shares, monkeypatch
 ):
+    cut_in(monkeypatch, n_shares, 1)
     rng = np.random.default_rng(0)
     model = random_model(60, 5, scale=1).astype(dtype)
     model.b[...] = np.log(rate / (1 - rate))
@@ -377,34 +374,42 @@ def test_sparse_rows_give_the_gradient_of_dense_ones(
         np.testing.assert_allclose(from_sparse, from_dense, atol=tolerance)
 
 
-def plain_phases(model, v0, h, rng, n_gibbs_steps, sample_statistics):
+def plain_phases(model, v0, h, rngs, n_gibbs_steps, sample_statistics):
     """Return h0, vk, hk and h of some rows; h is None where no chain goes on."""
     W, b, c = model
     x = v0 @ W + c
-    h0 = toss(x, rng) if sample_statistics else sigmoid(x)
+    h0 = toss(x, *rngs) if sample_statistics else sigmoid(x)
     if h is None:
-        h = h0 if sample_statistics else toss(x, rng)
+        h = h0 if sample_statistics else toss(x, *rngs)
         last = sample_statistics
     else:
         last = True
     for step in range(n_gibbs_steps):
-        vk = toss(h @ W.T + b, rng)
+        vk = toss(h @ W.T + b, *rngs)
         x = vk @ W + c
         hk = sigmoid(x)
         if last or step < n_gibbs_steps - 1:
-            h = toss(x, rng)
+            h = toss(x, *rngs)
     return h0, vk, h if sample_statistics else hk, h
 
 
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(
+    ("make", "n_shares", "n_parts"),
+    [
+        (np.asarray, 3, 1),
+        (np.asarray, 1, 2),
+        (np.asarray, 3, 2),
+        (sparse.csr_array, 3, 1),
+    ],
+)
 @pytest.mark.parametrize("sample_statistics", [False, True])
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("m", [None, 3, 7, 20])
-def test_each_share_is_drawn_from_a_stream_of_its_own(
-    make, sample_statistics, k, m, monkeypatch
+def test_each_tile_is_drawn_from_a_stream_of_its_own(
+    make, n_shares, n_parts, sample_statistics, k, m, monkeypatch
 ):
-    n, n_shares = 11, 3
-    cut_in(monkeypatch, n_shares, 2)
+    n = 11
+    cut_in(monkeypatch, n_shares, n_parts)
     rng = np.random.default_rng(0)
     model = random_model(6, 4, scale=1)
     rows = (rng.random((n, 6)) < 0.4).astype(float)
@@ -419,36 +424,29 @@ def test_each_share_is_drawn_from_a_stream_of_its_own(
         n_gibbs_steps=k,
         sample_statistics=sample_statistics,
     )
-    assert len(mini_batch.shares) == n_shares
+    assert len(mini_batch.tiles) == n_shares * n_parts
     run(mini_batch, make(rows))
 
     # One share after the other, each with all it needs.
-    h0, vk, hk, h = map(
-        np.vstack,
-        zip(
-            *(
-                plain_phases(model, v0, h, rng, k, sample_statistics)
-                for v0, h, rng in zip(
-                    parts(rows, n_shares),
-                    [None] * n_shares if m is None else parts(before, n_shares),
-                    streams()[:n_shares],
-                    strict=True,
-                )
-            ),
-            strict=True,
-        ),
-    )
+    shares = [
+        plain_phases(
+            model,
+            rows[first:end],
+            None if m is None else before[first_chain:end_chain],
+            [Stream(0, i * n_parts + part) for part in range(n_parts)],
+            k,
+            sample_statistics,
+        )
+        for i, ((first, end), (first_chain, end_chain)) in enumerate(
+            zip(parts(n, n_shares), parts(m or n, n_shares), strict=True)
+        )
+    ]
+    h0, vk, hk, h = map(np.vstack, zip(*shares, strict=True))
     np.testing.assert_allclose(visible(mini_batch), np.vstack([rows, vk]), atol=1e-12)
     np.testing.assert_allclose(mini_batch.H, np.vstack([h0, hk]), atol=1e-12)
     if m is not None:
         np.testing.assert_array_equal(chains, h)
         assert (chains != before).any()
-
-
-def parts(rows, count):
-    """Return rows in parts whose sizes differ by at most one."""
-    bounds = [i * len(rows) // count for i in range(count + 1)]
-    return [rows[i:j] for i, j in itertools.pairwise(bounds)]
 
 
 @whole_and_cut
@@ -462,7 +460,7 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
     index = rng.permutation(40)[:11]
     how = {"sparse": make is sparse.csr_array, "binarize": threshold}
     named, given = (mini_batch_of(random_model(6, 4), 11, **how) for _ in range(2))
-    named.run_phases(make(X), index, streams())
+    named.run_phases(make(X), index)
     run(given, make(X[index]))
     np.testing.assert_array_equal(visible(named)[:11], X[index] > 0.3)
     np.testing.assert_array_equal(visible(named), visible(given))
@@ -471,22 +469,26 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
 
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("persistent", [False, True])
-@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
 @pytest.mark.parametrize(
-    ("shape", "n_shares", "n_slabs"),
+    ("make", "shape", "counts"),
     [
-        ((400, 784, 500), 2, 4),
-        ((1030, 300, 220), 4, 2),
-        ((70, 1024, 1000), 1, 4),
-        ((220, 200, 800), 2, 1),
-        ((100, 784, 500), 2, 2),
+        (np.asarray, (400, 784, 500), (1, 2)),
+        (np.asarray, (1030, 300, 220), (2, 1)),
+        (np.asarray, (4200, 300, 220), (4, 1)),
+        (np.asarray, (70, 2100, 2000), (1, 4)),
+        (np.asarray, (700, 800, 600), (2, 2)),
+        (np.asarray, (100, 784, 500), (1, 2)),
+        (sparse.csr_array, (400, 784, 500), (2, 1)),
+        (sparse.csr_array, (1030, 300, 220), (2, 1)),
+        (sparse.csr_array, (70, 1024, 1000), (1, 1)),
+        (sparse.csr_array, (100, 784, 500), (1, 1)),
     ],
 )
 def test_large_mini_batches_get_the_plain_gradient(
-    shape, n_shares, n_slabs, make, persistent, centred
+    make, shape, counts, persistent, centred
 ):
     n, n_features, n_components = shape
-    m = n - 5 if persistent else n
+    m, is_sparse = n - 5 if persistent else n, make is sparse.csr_array
     rng = np.random.default_rng(0)
     model = Parameters(
         rng.normal(size=(n_features, n_components)) * 0.02,
@@ -503,12 +505,9 @@ def test_large_mini_batches_get_the_plain_gradient(
 
     def results(crew):
         chains = start.copy() if persistent else None
-        mini_batch = mini_batch_of(
-            model, n, chains, mu, sparse=make is sparse.csr_array, crew=crew
-        )
-        few = make is sparse.csr_array and n < 192
-        assert len(mini_batch.shares) == (1 if few else n_shares)
-        assert len(mini_batch.slabs) == n_slabs
+        mini_batch = mini_batch_of(model, n, chains, mu, sparse=is_sparse, crew=crew)
+        assert counts == count_tiles(n, n_features, n_components, sparse=is_sparse)
+        assert len(mini_batch.tiles) == mini_batch.n_slabs == np.prod(counts)
         run(mini_batch, batch)
         V, H = visible(mini_batch), mini_batch.H.copy()
         return V, H, gradient(mini_batch, lam), chains
@@ -550,8 +549,8 @@ def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():
             mini_batch = mini_batch_of(
                 model, n, mu=rows.mean(axis=0), sparse=True, crew=crew
             )
-            (share,) = mini_batch.shares
-            assert len(share.visible.blocks) == 2
+            (tile,) = mini_batch.tiles
+            assert len(tile.blocks) == 2
             run(mini_batch, rows)
             every.append((visible(mini_batch), mini_batch.H.copy()))
     V, H = every[0]
@@ -561,58 +560,60 @@ def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():
         np.testing.assert_array_equal(other_H, H)
 
 
-def test_the_number_of_shares_depends_on_the_shape():
-    assert count_shares(95, 10**9) == 1  # few rows
-    assert count_shares(96, 10**9) == 2
-    assert count_shares(191, 10**9, sparse=True) == 1
-    assert count_shares(192, 10**9, sparse=True) == 2
-    assert count_shares(1023, 10**9) == 2
-    assert count_shares(1024, 10**9) == 4
-    assert count_shares(1024, 10_000) == 1  # over in no time
-    assert count_shares(10**6, 10**9) == MAX_SHARES
-    assert count_shares(0, 10**9) == 1
+def test_the_number_of_tasks_depends_on_the_terms():
+    assert count_tasks(0) == 1
+    assert count_tasks(10 * 784 * 500) == 1  # over in no time
+    assert count_tasks(20 * 784 * 500) == 2
+    assert count_tasks(600 * 784 * 500) == 2
+    assert count_tasks(700 * 784 * 500) == 4
+    assert count_tasks(10**12) == MAX_TILES
 
 
-def test_the_number_of_slabs_depends_on_the_shape():
-    assert count_slabs(200, 100, 10**9) == 1  # narrow
-    assert count_slabs(20, 784, 78_400) == 1  # over in no time
-    assert count_slabs(10**6, 10**6, 10**9) == MAX_SHARES
-    assert count_slabs(0, 784, 392_000) == 1
-    assert count_slabs(170, 784, 392_000) == 1
-    assert count_slabs(172, 784, 392_000) == 2
-    assert count_slabs(8192, 300, 300 * 4000) == 2  # not wide, but long
-    assert count_slabs(384, 784, 392_000) == 4
+def test_the_longer_side_is_cut():
+    assert count_tiles(10, 784, 500) == (1, 1)
+    assert count_tiles(20, 784, 500) == (1, 2)
+    assert count_tiles(500, 784, 500) == (1, 2)
+    assert count_tiles(501, 784, 500) == (2, 1)
+    assert count_tiles(100, 10_000, 1000) == (1, 8)
+    assert count_tiles(800, 10_000, 1000) == (4, 4)
+    assert count_tiles(10**6, 784, 500) == (MAX_TILES, 1)
+    assert count_tiles(100, 10**6, 4) == (2, 1)  # few units
+    assert count_tiles(95, 10**6, 4) == (1, 1)  # and few rows
+
+
+def test_sparse_rows_are_cut_by_rows_alone():
+    assert count_tiles(191, 20_000, 1000, sparse=True) == (1, 1)
+    assert count_tiles(192, 20_000, 1000, sparse=True) == (2, 1)
+    assert count_tiles(10**6, 20_000, 1000, sparse=True) == (MAX_TILES, 1)
 
 
 def test_the_number_of_strips_depends_on_the_shape():
-    assert count_strips(20, 64, 64 * 64) == 1
-    assert count_strips(20, 784, 784 * 500) == 8
-    assert count_strips(20, 5, 784 * 500) == 5
-    assert count_strips(40, 784, 784 * 500) == 16
-    assert count_strips(42, 784, 784 * 500) == 1  # too many
+    assert count_strips(20, 64, 64) == 1
+    assert count_strips(20, 784, 500) == 8
+    assert count_strips(20, 5, 60_000) == 5
+    assert count_strips(40, 784, 500) == 16
+    assert count_strips(42, 784, 500) == 1  # too many
 
 
 @pytest.mark.parametrize(("n", "m", "count"), [(1, 5, 1), (5, 2, 2), (5, 9, 4)])
-def test_no_share_is_without_rows(n, m, count, monkeypatch):
+def test_no_tile_is_without_rows(n, m, count, monkeypatch):
     cut_in(monkeypatch, 4, 1)
     mini_batch = mini_batch_of(random_model(6, 4), n, np.zeros((m, 4)))
-    assert len(mini_batch.shares) == count
-    assert all(len(share.H0) and len(share.Hk) for share in mini_batch.shares)
+    assert len(mini_batch.tiles) == count
+    assert all(len(tile.H0) and len(tile.Hk) for tile in mini_batch.tiles)
 
 
 @whole_and_cut
 def test_binarize_thresholds_the_batch():
     batch = np.random.default_rng(0).random((10, 6))
-    results = []
-    for rows, threshold in [
-        (batch, 0.3),
-        ((batch > 0.3).astype(float), None),
-        (sparse.csr_array(batch), 0.3),
-    ]:
-        mini_batch = mini_batch_of(
-            random_model(6, 4), 10, sparse=sparse.issparse(rows), binarize=threshold
+    for make in (np.asarray, sparse.csr_array):
+        thresholded, given = (
+            mini_batch_of(random_model(6, 4), 10, sparse=make is not np.asarray, **how)
+            for how in ({"binarize": 0.3}, {})
         )
-        run(mini_batch, rows)
-        results.append(flat(gradient(mini_batch)))
-    np.testing.assert_array_equal(results[0], results[1])
-    np.testing.assert_allclose(results[0], results[2], atol=1e-12)
+        run(thresholded, make(batch))
+        run(given, make((batch > 0.3).astype(float)))
+        np.testing.assert_array_equal(visible(thresholded)[:10], batch > 0.3)
+        np.testing.assert_array_equal(
+            flat(gradient(thresholded)), flat(gradient(given))
+        )

@@ -67,3 +67,34 @@ def test_a_sparse_product_is_added_in_parts(in_cache, monkeypatch):
     expected = W + v.toarray().T @ G
     operations.add_sparse_product(W, v, G)
     np.testing.assert_allclose(W, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unlocked", [True, False])
+@pytest.mark.parametrize(
+    ("n", "f", "c"), [(1, 1, 1), (1, 5, 3), (7, 1, 4), (7, 4, 1), (20, 301, 130)]
+)
+def test_a_product_is_added_in_place(n, f, c, unlocked, dtype, monkeypatch):
+    if not unlocked:
+        monkeypatch.setattr(operations, "_unlocked_gemm", lambda _: None)
+    # Within larger arrays, none of which may be written to beside its place.
+    v, G, W = (
+        numbers(*shape).astype(dtype) for shape in ((n, f + 2), (n, c), (f + 3, c))
+    )
+    before, strip = W.copy(), slice(1, f + 1)
+    add_product = operations.AddProduct(W[strip], v[:, strip], G)
+    for keep in (1.0, 0.25):
+        expected = W.copy()
+        expected[strip] = keep * W[strip] + v[:, strip].T @ G
+        add_product(keep)
+        np.testing.assert_allclose(W, expected, rtol=1e-4, atol=1e-5)
+    # What the arrays hold at the time of the call is what counts.
+    G[...] = 0
+    add_product(0.0)
+    assert not W[strip].any()
+    np.testing.assert_array_equal(W[0], before[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_product_is_added_without_the_lock(dtype):
+    assert operations._unlocked_gemm(np.dtype(dtype)) is not None

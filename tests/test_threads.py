@@ -9,7 +9,18 @@ from skrbm._core.threads import Crew, cut
 
 
 def who(_):
-    return threading.current_thread().name
+    return threading.get_ident()
+
+
+class Meeting:
+    """A task that two threads have to be at work on, to get done."""
+
+    def __init__(self):
+        self.barrier = threading.Barrier(2, timeout=20)
+
+    def __call__(self, i):
+        self.barrier.wait()
+        return who(i)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
@@ -31,27 +42,75 @@ def test_blocks_are_rows_that_exact_scores_take_at_once(n):
     assert len(parts) == max(1, min(8, n // 128), -(-n // ROWS))
 
 
-def test_work_is_shared():
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_work_is_shared(n_threads):
+    with Crew(n_threads) as crew:
+        assert len(set(crew.map(Meeting(), range(2)))) == 2
+
+
+def test_nobody_waits_for_a_thread_that_is_not_ready():
+    class Endless:
+        ended = threading.Event()
+
+        def help(self):
+            assert self.ended.wait(20)
+
     with Crew(2) as crew:
-        assert len(set(crew.map(who, range(4)))) == 2
+        crew._jobs.put(Endless())
+        assert crew.map(who, range(3)) == [who(0)] * 3
+        Endless.ended.set()
 
 
 def test_work_within_shared_work_stays_where_it_is():
+    meeting = Meeting()
     with Crew(2) as crew:
-        names = crew.map(lambda _: [who(_), *crew.map(who, range(4))], range(4))
+        names = crew.map(lambda i: [meeting(i), *crew.map(who, range(4))], range(2))
     assert len({name for part in names for name in part}) == 2
     assert all(len(set(part)) == 1 for part in names)
 
 
-def test_after_an_error_work_is_shared_again():
-    def fail(_):
-        raise ZeroDivisionError
-
+@pytest.mark.parametrize("failing", [0, 1])
+def test_after_an_error_work_is_shared_again(failing):
     with Crew(2) as crew:
         for _ in range(2):
+            meeting, done = Meeting(), []
+
+            def fail(i, meeting=meeting, done=done):
+                if i < 2:
+                    meeting(i)
+                if i == failing:
+                    raise ZeroDivisionError
+                done.append(i)
+
             with pytest.raises(ZeroDivisionError):
                 crew.map(fail, range(4))
-        assert len(set(crew.map(who, range(4)))) == 2
+            assert len(done) == 3  # nothing is left half done
+        assert len(set(crew.map(Meeting(), range(2)))) == 2
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_what_is_run_once_is_run_on_every_thread_at_the_same_time(n_threads):
+    threads = []
+
+    def task():
+        threads.append(who(0))
+
+    with Crew(n_threads) as crew:
+        crew.once(task)
+        assert len(set(threads)) == len(threads) == n_threads
+        crew.once(task)
+        assert len(threads) == n_threads
+    with Crew(n_threads + 1) as crew:
+        crew.once(task)
+        assert len(threads) == 2 * n_threads + 1
+
+
+def test_threads_end_with_the_crew():
+    before = threading.active_count()
+    with Crew(3) as crew:
+        crew.map(who, range(3))
+        assert threading.active_count() == before + 2
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize(("length", "n_parts"), [(10, 3), (3, 3), (2, 5), (0, 1)])

@@ -9,7 +9,7 @@ from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
 from skrbm._core import averaging, contrastive_divergence, training
-from skrbm._core.contrastive_divergence import count_shares
+from skrbm._core.contrastive_divergence import count_tiles
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import SHUFFLE, Stream
 from skrbm._core.threads import Crew
@@ -85,21 +85,21 @@ CONFIGURATIONS = {
 }
 
 
-def cut_in(monkeypatch, n_shares):
-    """Cut mini-batches of any shape in so many shares, and 2 slabs if in several."""
-    for name, count in [("count_shares", n_shares), ("count_slabs", min(n_shares, 2))]:
-        monkeypatch.setattr(contrastive_divergence, name, lambda *_, n=count, **__: n)
+def cut_in(monkeypatch, *counts):
+    """Cut mini-batches of any shape in so many shares of rows and parts of units."""
+    monkeypatch.setattr(contrastive_divergence, "count_tiles", lambda *_, **__: counts)
+
+
+cuts = pytest.mark.parametrize("counts", [(1, 1), (3, 1), (1, 2), (2, 3)])
 
 
 @pytest.mark.parametrize("changes", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 @pytest.mark.parametrize(("dtype", "atol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
-@pytest.mark.parametrize("n_shares", [1, 3])
-def test_epochs_are_those_of_the_plain_loop(
-    changes, dtype, atol, n_shares, monkeypatch
-):
-    cut_in(monkeypatch, n_shares)
+@cuts
+def test_epochs_are_those_of_the_plain_loop(changes, dtype, atol, counts, monkeypatch):
+    cut_in(monkeypatch, *counts)
     X, how = rows(dtype=dtype), settings(**changes)
-    path = list(plain_training(X, start(X, dtype), how, 3, n_shares))
+    path = list(plain_training(X, start(X, dtype), how, 3, *counts))
     n_updates = len(path) // 3
     assert n_updates == -(-N_ROWS // how.batch_size)
     for epoch, after in enumerate(train(X, start(X, dtype), how)):
@@ -123,7 +123,7 @@ def test_a_short_batch_gets_the_right_gradient(n_rows):
 def test_sparse_rows_train_the_model_of_dense_ones(
     changes, persistent, n_shares, monkeypatch
 ):
-    cut_in(monkeypatch, n_shares)
+    cut_in(monkeypatch, n_shares, 1)
     X = rows()
     how = settings(**changes, n_chains=7 if persistent else None)
     dense = train(X, start(X), how)[-1]
@@ -266,18 +266,27 @@ def test_the_hidden_mean_follows_the_data():
     np.testing.assert_allclose(after.hidden_mean, expected, atol=1e-12)
 
 
+def train_on_zeros(X, n_components, n_chains):
+    """Return the state after one mini-batch of all rows, under a model of zeros."""
+    n, f, c = *X.shape, n_components
+    model = Parameters(np.zeros((f, c)), np.zeros(f), np.zeros(c))
+    state = TrainingState(
+        model.astype(np.float32), X.mean(axis=0), n, np.full(c, 0.5, np.float32), 7
+    )
+    how = settings(batch_size=n, n_chains=n_chains, learning_rate=1.0, shuffle=False)
+    return train(X, state, how, 1)[-1]
+
+
+def half_of_the_rows():
+    return (np.random.default_rng(0).random((96, 512)) < 0.5).astype(np.float32)
+
+
 @pytest.mark.parametrize("n_chains", [None, 192])
 def test_shares_draw_from_streams_of_their_own(n_chains):
     # Two shares of the same rows, under the same model: only their draws differ.
-    half = (np.random.default_rng(0).random((96, 512)) < 0.5).astype(np.float32)
-    X = np.vstack([half, half])
-    assert count_shares(192, 512 * 400) == 2
-    model = Parameters(np.zeros((512, 400)), np.zeros(512), np.zeros(400))
-    state = TrainingState(
-        model.astype(np.float32), X.mean(axis=0), 192, np.full(400, 0.5, np.float32), 7
-    )
-    how = settings(batch_size=192, n_chains=n_chains, learning_rate=1.0, shuffle=False)
-    (after,) = train(X, state, how, 1)
+    X = np.vstack([half_of_the_rows()] * 2)
+    assert count_tiles(192, 512, 90) == (2, 1)
+    after = train_on_zeros(X, 90, n_chains)
     # Twice the same tosses would make the number of those that are on even.
     on = 192 * (X.mean(axis=0) - after.parameters.b)
     np.testing.assert_allclose(on, np.round(on), atol=1e-3)
@@ -285,7 +294,21 @@ def test_shares_draw_from_streams_of_their_own(n_chains):
     assert abs(np.mean(np.round(on) % 2) - 0.5) < 6 * 0.5 / np.sqrt(512)
     if n_chains is not None:
         same = np.mean(after.chains[:96] == after.chains[96:])
-        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 400)
+        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 90)
+
+
+@pytest.mark.parametrize("n_chains", [None, 96])
+def test_parts_of_the_units_draw_from_streams_of_their_own(n_chains):
+    # Two parts of the same units, under the same model: only their draws differ.
+    X = np.hstack([half_of_the_rows()] * 2)
+    assert count_tiles(96, 1024, 400) == (1, 2)
+    after = train_on_zeros(X, 400, n_chains)
+    # Of two numbers of 96 tosses, 0.058 are the same: six standard errors of 512.
+    same = np.mean(after.parameters.b[:512] == after.parameters.b[512:])
+    assert abs(same - 0.058) < 6 * np.sqrt(0.058 / 512)
+    if n_chains is not None:
+        same = np.mean(after.chains[:, :200] == after.chains[:, 200:])
+        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 200)
 
 
 # -- schedules and penalties -----------------------------------------------------

@@ -23,15 +23,16 @@ further column of ones, and W the row c'; for sparse ones what mu adds is kept a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+import itertools
+from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
 from skrbm._core.blocks import converted
 from skrbm._core.operations import (
     SMALL_TERMS,
-    add_product,
+    AddProduct,
     add_sparse_product,
     move_towards_product,
     sigmoid,
@@ -43,64 +44,137 @@ from skrbm._core.sampling import Stream, draw, draw_rare, drawn, rows_of
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, Rows
 
-MAX_SHARES = 16
+MAX_TILES = 16
 
 
-class _Visible:
-    """The visible layer of some rows in both phases, dense: S = [v - mu, 1]."""
+class _Tile:
+    """Some units of both layers on some rows; here the hidden ones.
 
-    def __init__(self, model: Stacked, mu: Array, S0: Array, Sk: Array) -> None:
-        self.joint, self.W, self.b, self.mu = model.joint, model.weights, model.b, mu
-        self.S0, self.Sk = S0, Sk
-        self.x = np.empty((len(Sk), len(mu)), Sk.dtype)
+    H0 and Hk are the mini-batch's own where the tile has all hidden units, and else
+    arrays in C order, which are faster to work on.
+    """
 
-    def load(self, v0: Array, out: Array) -> None:
-        """Take the positive rows, and put c + S0 W in ``out``."""
-        np.subtract(v0, self.mu, out=self.S0[:, :-1])
-        times(self.S0, self.joint, out=out)
+    def __init__(
+        self,
+        H: Array,
+        h: Array,
+        rng: Stream,
+        rows: slice,
+        chains: slice,
+        hidden: slice = slice(None),
+    ) -> None:
+        n = len(H) - len(h)
+        below = slice(n + chains.start, n + chains.stop)
+        self.rng, self.h = rng, h[chains, hidden]
+        self.places = H[rows, hidden], H[below, hidden]
+        self.whole = self.h.shape[1] == h.shape[1]
+        if self.whole:
+            self.H0, self.Hk = self.places
+            self.layers = [H] if len(self.h) == len(h) else [self.H0, self.Hk]
+            self.scratch = self.h
+        else:
+            both = np.concatenate(self.places)
+            self.H0, self.Hk = both[: len(self.places[0])], both[-len(self.h) :]
+            self.layers = [both]
+            self.scratch = np.empty_like(self.Hk)
 
-    def sample(self, h: Array, rng: Stream, out: Array) -> None:
-        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put c + Sk W in ``out``."""
-        x = times_transposed(h, self.W, out=self.x)
-        on = draw(x, rng, scratch=x, intercept=self.b)
-        np.subtract(on, self.mu, out=self.Sk[:, :-1])
-        times(self.Sk, self.joint, out=out)
+    def draw_h(self, x: Array) -> Array:
+        """Return states of the hidden units whose inputs are x."""
+        return draw(x, self.rng, scratch=self.scratch)
+
+    def activate(self) -> None:
+        """Turn the inputs of the hidden units into probabilities."""
+        for H in self.layers:
+            sigmoid(H)
+
+    def deliver(self) -> None:
+        """Put both phases where the mini-batch has them."""
+        if not self.whole:
+            for place, H in zip(self.places, (self.H0, self.Hk), strict=True):
+                place[...] = H
 
 
-class _SparseVisible:
-    """The same where few units are on: S is never formed, but v is kept.
+class _DenseTile(_Tile):
+    """Units that see all of the other layer, dense: S = [v - mu, 1]."""
+
+    def __init__(
+        self,
+        model: Stacked,
+        mu: Array,
+        S: Array,
+        H: Array,
+        h: Array,
+        rng: Stream,
+        rows: slice,
+        chains: slice,
+        visible: slice,
+        hidden: slice,
+    ) -> None:
+        super().__init__(H, h, rng, rows, chains, hidden)
+        n = len(S) - len(h)
+        self.S0, self.Sk = S[rows], S[n + chains.start : n + chains.stop]
+        self.W_below = model.joint[:, hidden]
+        self.h_above, self.W_above = h[chains], model.weights[visible]
+        self.b, self.mu, self.v = model.b[visible], mu[visible], self.Sk[:, visible]
+        self.x = np.empty_like(self.v)
+        self.n_blocks = 1
+
+    def see_data(self) -> None:
+        """Put c + S0 W in H0."""
+        times(self.S0, self.W_below, out=self.H0)
+
+    def see_sample(self) -> None:
+        """Put c + Sk W in Hk."""
+        times(self.Sk, self.W_below, out=self.Hk)
+
+    def hold(self, h: Array) -> None:
+        """Keep states of the hidden units, for v to be drawn from."""
+        self.h[...] = h
+
+    def sample(self, _: int) -> None:
+        """Draw v ~ P(v | h) = sigmoid(b + Wh)."""
+        x = times_transposed(self.h_above, self.W_above, out=self.x)
+        on = draw(x, self.rng, scratch=x, intercept=self.b)
+        np.subtract(on, self.mu, out=self.v)
+
+
+class _SparseTile(_Tile):
+    """All units, where few visible ones are on: S is never formed, but v is kept.
 
     The products follow the non-zeros; `Apart` says how.  Samples that are not sparse
     enough, early in training, are dense.
     """
 
-    def __init__(self, model: Apart, mu: Array, m: int, crew: Crew) -> None:
-        self.model, self.mu_mu, self.crew = model, mu @ mu, crew
+    v0: Rows
+
+    def __init__(
+        self,
+        model: Apart,
+        mu: Array,
+        H: Array,
+        h: Array,
+        rng: Stream,
+        rows: slice,
+        chains: slice,
+    ) -> None:
+        super().__init__(H, h, rng, rows, chains)
+        self.model, self.mu_mu, self.shape = model, mu @ mu, (len(self.h), len(mu))
         # [h, 1, h a + beta]
-        self.h = np.ones((m, len(model.c) + 2), model.c.dtype)
-        self.shape = m, len(mu)
+        self.h_above = np.ones((len(self.h), len(model.c) + 2), h.dtype)
         # Visible units are drawn in blocks that stay in the second-level cache.
-        self.blocks = cut(len(mu), max(1, m * len(mu) >> 17))
+        self.blocks = cut(len(mu), max(1, len(self.h) * len(mu) >> 17))
+        self.n_blocks = len(self.blocks)
+        self.on: dict[int, tuple[Array, Array]] = {}
 
-    def load(self, v0: Rows, out: Array) -> None:
-        """Take the positive rows, and put c + S0 W in ``out``."""
-        self.v0, self.v0_mu = v0, self._times(v0, out)
+    def see_data(self) -> None:
+        """Put c + S0 W in H0."""
+        self.v0_mu = self._times(self.v0, self.H0)
 
-    def sample(self, h: Array, rng: Stream, out: Array) -> None:
-        """Draw v ~ P(v | h) = sigmoid(b + Wh), and put c + Sk W in ``out``."""
-        self.h[:, :-2] = h
-        self.h[:, -1] = h @ self.model.a + self.model.beta
-
-        def draw_block(i: int) -> tuple[Array, Array]:
-            block = self.blocks[i]
-            x = times_transposed(self.h, self.model.M_d_mu[block])
-            on = draw_rare(x, rng.part(i) if i else rng)
-            row, column = np.divmod(on, x.shape[1])
-            return row, column + block.start
-
-        places = self.crew.map(draw_block, range(len(self.blocks)))
-        self.vk = rows_of(places, self.shape, out.dtype)
-        self.vk_mu = self._times(self.vk, out)
+    def see_sample(self) -> None:
+        """Put c + Sk W in Hk."""
+        places = [self.on[i] for i in range(self.n_blocks)]
+        self.vk = rows_of(places, self.shape, self.h.dtype)
+        self.vk_mu = self._times(self.vk, self.Hk)
 
     def _times(self, v: Rows, out: Array) -> Array:
         """Put c + SW in ``out`` and return v mu."""
@@ -111,30 +185,32 @@ class _SparseVisible:
         out += v_M
         return v_mu
 
+    def hold(self, h: Array) -> None:
+        """Keep states of the hidden units, for v to be drawn from."""
+        self.h[...] = h
+        self.h_above[:, :-2] = self.h
+        self.h_above[:, -1] = self.h @ self.model.a + self.model.beta
 
-class _Share(NamedTuple):
-    """Some rows of a mini-batch: both layers in both phases."""
-
-    visible: _Visible | _SparseVisible
-    rows: slice
-    H0: Array
-    Hk: Array
-    h: Array
-    layers: Sequence[Array]  # H0 and Hk, as one array where they are
+    def sample(self, i: int) -> None:
+        """Draw block i of v ~ P(v | h) = sigmoid(b + Wh)."""
+        block, rng = self.blocks[i], self.rng.part(i) if i else self.rng
+        x = times_transposed(self.h_above, self.model.M_d_mu[block])
+        row, column = np.divmod(draw_rare(x, rng), x.shape[1])
+        self.on[i] = row, column + block.start
 
 
 class MiniBatch:
     """Both layers in both phases of a mini-batch, and the model they belong to.
 
     ``model`` is `Stacked` for dense rows and `Apart` for sparse ones; ``n`` is the
-    number of positive rows.
+    number of positive rows.  Tile i draws from ``stream(i)``.
     ``chains`` (m, n_components) holds the hidden states of persistent chains,
     which every negative phase moves on; without it there are as many negative
     rows as positive ones.  Model and chains are held by reference.
 
-    The phases are cut in shares of rows, each with random numbers of its own, and
-    the gradient in slabs or strips of visible units, all by the shape of the data
-    alone: the number of threads never shows in the result.
+    Both layers are cut in tiles, each with random numbers of its own, and the gradient
+    in slabs of visible units, all by the shape of the data alone: the number of threads
+    never shows in the result.
     """
 
     def __init__(
@@ -142,6 +218,7 @@ class MiniBatch:
         model: Stacked | Apart,
         mu: Array,
         n: int,
+        stream: Callable[[int], Stream],
         chains: Array | None = None,
         *,
         crew: Crew,
@@ -164,60 +241,84 @@ class MiniBatch:
         self.H0, self.Hk = self.H[:n], self.H[n:]
         self.w = np.repeat(np.array([1 / n, -1 / m], dtype), [n, m])
         h = np.empty((m, n_components), dtype) if chains is None else chains
-        n_weights = n_features * n_components
-        count = min(count_shares(max(n, m), n_weights, sparse=self.sparse), n, m)
-        self.shares = []
-        for rows, negative in zip(cut(n, count), cut(m, count), strict=True):
-            below = slice(n + negative.start, n + negative.stop)
-            visible: _Visible | _SparseVisible
-            if isinstance(model, Apart):
-                n_negative = negative.stop - negative.start
-                visible = _SparseVisible(model, mu, n_negative, crew)
-            else:
-                visible = _Visible(model, mu, self.S[rows], self.S[below])
-            H0, Hk = self.H0[rows], self.Hk[negative]
-            layers = [self.H] if count == 1 else [H0, Hk]
-            self.shares.append(_Share(visible, rows, H0, Hk, h[negative], layers))
-        self.slabs = cut(n_features + 1, count_slabs(n + m, n_features, n_weights))
-        self.strips = cut(n_features + 1, count_strips(n + m, n_features, n_weights))
 
-    def run_phases(self, X: Rows, index: Array, streams: Sequence[Stream]) -> None:
+        n_shares, n_parts = count_tiles(
+            max(n, m), n_features, n_components, sparse=self.sparse
+        )
+        n_shares = min(n_shares, n, m)
+        shares = zip(cut(n, n_shares), cut(m, n_shares), strict=True)
+        parts = zip(cut(n_features, n_parts), cut(n_components, n_parts), strict=True)
+        self.tiles: list[_DenseTile | _SparseTile] = []
+        if isinstance(model, Apart):
+            for i, share in enumerate(shares):
+                self.tiles.append(_SparseTile(model, mu, self.H, h, stream(i), *share))
+        else:
+            for i, (share, part) in enumerate(itertools.product(shares, parts)):
+                layers = model, mu, self.S, self.H, h
+                self.tiles.append(_DenseTile(*layers, stream(i), *share, *part))
+        self.shares = list(enumerate(cut(n, n_shares)))
+        self.blocks = [
+            (tile, block) for tile in self.tiles for block in range(tile.n_blocks)
+        ]
+        self.n_slabs = min(len(self.tiles), max(1, n_features // 64))
+        self._sums: tuple[Array, list[list[tuple[slice, AddProduct]]]] | None = None
+
+    def run_phases(self, X: Rows, index: Array) -> None:
         """Fill both layers in both phases from the rows ``X[index]``.
 
         The hidden layers hold probabilities unless statistics are to be sampled.
         """
+        self.crew.map(lambda share: self._load(X, index, *share), self.shares)
+        self.crew.map(self._start, self.tiles)
+        for _ in range(self.n_gibbs_steps - 1):
+            self.crew.map(self._sample, self.blocks)
+            self.crew.map(self._go_on, self.tiles)
+        self.crew.map(self._sample, self.blocks)
+        self.crew.map(self._finish, self.tiles)
 
-        def run(i: int) -> None:
-            share = self.shares[i]
-            batch = X[index[share.rows]]
-            if self.sparse or self.sample_rows or self.binarize is not None:
-                batch = converted(batch, self.H.dtype, self.binarize)
-            if self.sample_rows:
-                batch = drawn(batch, streams[i])
-            self._run_share(share, batch, streams[i])
-
-        self.crew.map(run, range(len(self.shares)))
-
-    def _run_share(self, share: _Share, v0: Rows, rng: Stream) -> None:
-        """Run both phases: h0, then k times v ~ P(v | h) and hk."""
-        visible, H0, Hk, h = share.visible, share.H0, share.Hk, share.h
-        # H0 and Hk hold the inputs of the hidden units until all is drawn.
-        visible.load(v0, out=H0)
-        if self.sample_statistics:
-            H0[...] = draw(H0, rng, scratch=H0)
-        if not self.persistent:
-            h[...] = H0 if self.sample_statistics else draw(H0, rng, scratch=h)
-        for step in range(self.n_gibbs_steps):
-            if step > 0:
-                h[...] = draw(Hk, rng, scratch=h)
-            visible.sample(h, rng, out=Hk)
-        if self.persistent or self.sample_statistics:
-            h[...] = draw(Hk, rng, scratch=h)
-        if self.sample_statistics:
-            Hk[...] = h
+    def _load(self, X: Rows, index: Array, i: int, rows: slice) -> None:
+        """Take the positive rows of share i."""
+        v0, tile = X[index[rows]], self.tiles[i]
+        if self.sparse or self.sample_rows or self.binarize is not None:
+            v0 = converted(v0, self.H.dtype, self.binarize)
+        if self.sample_rows:
+            v0 = drawn(v0, tile.rng)
+        if isinstance(tile, _SparseTile):
+            tile.v0 = v0
         else:
-            for H in share.layers:
-                sigmoid(H)
+            np.subtract(v0, self.mu, out=self.S[rows, :-1])
+
+    def _start(self, tile: _DenseTile | _SparseTile) -> None:
+        """Run the positive phase, and have h for the negative one to start from."""
+        # H0 and Hk hold the inputs of the hidden units until all is drawn.
+        tile.see_data()
+        if self.sample_statistics:
+            tile.H0[...] = draw(tile.H0, tile.rng, scratch=tile.H0)
+        if self.persistent:
+            tile.hold(tile.h)
+        else:
+            tile.hold(tile.H0 if self.sample_statistics else tile.draw_h(tile.H0))
+
+    def _sample(self, place: tuple[_DenseTile | _SparseTile, int]) -> None:
+        """Draw a block of v ~ P(v | h)."""
+        tile, block = place
+        tile.sample(block)
+
+    def _go_on(self, tile: _DenseTile | _SparseTile) -> None:
+        """Draw h ~ P(h | v) for a further step of the negative phase."""
+        tile.see_sample()
+        tile.hold(tile.draw_h(tile.Hk))
+
+    def _finish(self, tile: _DenseTile | _SparseTile) -> None:
+        """Have P(h | v), or states of h, of both phases."""
+        tile.see_sample()
+        if self.persistent or self.sample_statistics:
+            tile.hold(tile.draw_h(tile.Hk))
+        if self.sample_statistics:
+            tile.Hk[...] = tile.h
+        else:
+            tile.activate()
+        tile.deliver()
 
     def move_towards_activity(self, mean: Array, step: float) -> None:
         """Move ``mean``, in place, towards the mean of h0 by so much of the way."""
@@ -257,24 +358,39 @@ class MiniBatch:
     ) -> None:
         """Add S'[G, r] to the target, and then the target ``onto`` another."""
         joint, b = target
-        alone = len(self.slabs) == 1
         if keep != 1:
             b *= keep
         b += np.dot(r, self.S[:, :-1])
-
-        def add(slab: slice) -> None:
-            add_product(joint[slab], self.S[:, slab], G, keep, alone=alone)
-            if onto is not None:
-                part = onto.joint[slab]
-                part += joint[slab]
-
-        if onto is None or not alone:
-            self.crew.map(add, self.slabs)
-        else:
-            for strip in self.strips:
-                add(strip)
         if onto is not None:
             np.add(onto.b, b, out=onto.b)
+
+        def add(slab: list[tuple[slice, AddProduct]]) -> None:
+            for strip, add_product in slab:
+                add_product(keep)
+                if onto is not None:
+                    part = onto.joint[strip]
+                    part += joint[strip]
+
+        self.crew.map(add, self._sums_of(joint, G, in_strips=onto is not None))
+
+    def _sums_of(
+        self, joint: Array, G: Array, *, in_strips: bool
+    ) -> list[list[tuple[slice, AddProduct]]]:
+        """Return, slab by slab, what adds S'G to ``joint``.
+
+        A strip of two matrices stays in the cache while it is added from one to the
+        other.
+        """
+        if self._sums is None or self._sums[0] is not joint:
+            n_strips = count_strips(len(G), *joint.shape) if in_strips else 1
+            n_strips = max(1, n_strips // self.n_slabs)
+            sums = [
+                (strip, AddProduct(joint[strip], self.S[:, strip], G))
+                for strip in cut(len(joint), self.n_slabs * n_strips)
+            ]
+            slabs = [sums[i : i + n_strips] for i in range(0, len(sums), n_strips)]
+            self._sums = joint, slabs
+        return self._sums[1]
 
     def _add_sparse_gradient(
         self, target: Apart, G: Array, r: Array, keep: float, onto: Apart | None
@@ -285,10 +401,8 @@ class MiniBatch:
             kept = joint[:, :-1]  # all but mu
             kept *= keep
             np.multiply(c, keep, out=c)
-        visibles = [cast("_SparseVisible", share.visible) for share in self.shares]
-        phases = [(x.v0, x.v0_mu) for x in visibles] + [
-            (x.vk, x.vk_mu) for x in visibles
-        ]
+        tiles = [cast("_SparseTile", tile) for tile in self.tiles]
+        phases = [(x.v0, x.v0_mu) for x in tiles] + [(x.vk, x.vk_mu) for x in tiles]
         G = np.column_stack([G, r])
         total = np.dot(np.ones_like(r), G)
         c += total[:-1]
@@ -305,41 +419,48 @@ class MiniBatch:
             np.add(onto.c, c, out=onto.c)
 
 
-# What it costs to hand work to another thread and wait for it, about a tenth of a
-# millisecond, in terms of a matrix product.
-_HANDOVER = 1 << 24
+# Terms of a product from which on two threads are worth their hand-over, and for which
+# a further one is.
+_WORTH, _PLENTY = 6 << 20, 1 << 26
 
 
-def count_shares(n_rows: int, n_weights: int, *, sparse: bool = False) -> int:
-    """Return in how many shares to cut the rows of a mini-batch.
+def count_tasks(n_terms: int) -> int:
+    """Return in how many tasks to cut a product of so many terms."""
+    return _power_of_two(max(2 if n_terms >= _WORTH else 1, n_terms // _PLENTY))
 
-    Each share costs BLAS a pass over W before it multiplies.  A second thread makes
-    up for that from 48 rows a share on, or 96 sparse ones, whose products keep the
-    interpreter lock; cutting further wants 256.
+
+def count_tiles(
+    n_rows: int, n_features: int, n_components: int, *, sparse: bool = False
+) -> tuple[int, int]:
+    """Return in how many shares to cut the rows, and in how many parts the units.
+
+    Before BLAS multiplies it copies both matrices: a share costs a copy of W, a part
+    one of its rows.  So the longer side is halved, until there are enough tiles or they
+    get small.  The products of sparse rows, which keep the interpreter lock, are cut by
+    rows alone, and where there are more of them.
     """
-    n_shares = max(min(n_rows // (96 if sparse else 48), 2), n_rows // 256)
-    return _power_of_two(min(n_shares, n_rows * n_weights // _HANDOVER))
+    n_tasks = count_tasks(n_rows * n_features * n_components)
+    n_shares = n_parts = 1
+    while n_shares * n_parts < n_tasks:
+        rows, units = n_rows // n_shares, min(n_features, n_components) // n_parts
+        if rows >= (192 if sparse else 96) and (sparse or rows > units):
+            n_shares *= 2
+        elif units >= 128 and not sparse:
+            n_parts *= 2
+        else:
+            break
+    return n_shares, n_parts
 
 
-def count_slabs(n_rows: int, n_features: int, n_weights: int) -> int:
-    """Return in how many slabs to cut the visible units for the gradient.
-
-    A slab that takes less time than two hand-overs is not worth cutting off.
-    """
-    n_slabs = n_rows * n_weights // (2 * _HANDOVER)
-    return _power_of_two(min(n_features // 128, n_slabs))
-
-
-def count_strips(n_rows: int, n_features: int, n_weights: int) -> int:
+def count_strips(n_rows: int, n_features: int, n_components: int) -> int:
     """Return in how many strips to cut the visible units to add a small gradient.
 
-    A strip of two matrices stays in the cache while it is added from one to the other.
     With more strips than 16 there are too many calls.
     """
-    n_strips = -(-n_rows * n_weights // SMALL_TERMS)
+    n_strips = -(-n_rows * n_features * n_components // SMALL_TERMS)
     return min(n_strips, n_features) if n_strips <= 16 else 1
 
 
 def _power_of_two(largest: int) -> int:
-    """Return the largest power of two up to ``largest`` and `MAX_SHARES`."""
-    return 1 << max(0, min(largest, MAX_SHARES).bit_length() - 1)
+    """Return the largest power of two up to ``largest`` and `MAX_TILES`."""
+    return 1 << max(0, min(largest, MAX_TILES).bit_length() - 1)

@@ -5,23 +5,23 @@ They are what another array library would replace first.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import get_blas_funcs
+from scipy.linalg import cython_blas, get_blas_funcs
 
 from skrbm._core.types import Array, Rows
 
-# numpy's products release the interpreter lock.  scipy's direct calls of BLAS keep it,
-# so that other threads wait; they are faster with fewer rows than this where a matrix
-# is transposed, and wherever a product is added to a matrix, for which numpy needs a
-# further one.
+# With fewer rows than this, scipy's direct calls of BLAS are faster than numpy's
+# product where a matrix is transposed.
 _FEW_ROWS = 48
-# Terms of a product for which the lock may be held: a few milliseconds.
-_SHORT = 1 << 27
+# They hold the interpreter lock.  A product of so few terms is over before another
+# thread would have it.
+_SHORT = 1 << 20
 # A product of so few terms OpenBLAS works out as it stands, while for a larger one it
 # first copies both matrices: about half of the time where there are few rows.
 SMALL_TERMS = 10**6
@@ -53,7 +53,8 @@ def times(x: Rows, W: Array, out: Array | None = None) -> Array:
         return np.dot(x, W)
     width = SMALL_TERMS // x.size // 16 * 16  # whole vectors
     if not _LEAST_COLUMNS <= width < W.shape[1]:
-        return np.dot(x, W, out=out)
+        # np.dot takes less time to call, but copies matrices whose rows lie apart.
+        return (np.dot if W.flags.c_contiguous else np.matmul)(x, W, out=out)
     for start in range(0, W.shape[1], width):
         part = slice(start, start + width)
         np.matmul(x, W[:, part], out=out[:, part])
@@ -77,21 +78,80 @@ def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     return out
 
 
-def add_product(
-    W: Array, v: Array, G: Array, keep: float = 1.0, *, alone: bool = True
-) -> None:
-    """Compute ``W = keep W + v'G`` in place, for W in C order.
+class AddProduct:
+    """``W = keep W + v'G`` in place, for three arrays that stay where they are.
 
-    ``alone`` says that no other thread of the crew is at work meanwhile.
+    Each has contiguous rows.  There is no further matrix for the product, and other
+    threads run meanwhile.
     """
-    # v: (n, f)  G: (n, c) -> (f, c)
-    if (alone and len(v) * W.size <= _SHORT) or len(v) < 2 * _FEW_ROWS:
-        gemm = _blas("gemm", W.dtype)
-        gemm(1.0, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
-        return
-    if keep != 1:
-        W *= keep
-    W += v.T @ G
+
+    def __init__(self, W: Array, v: Array, G: Array) -> None:
+        # v: (n, f)  G: (n, c) -> (f, c)
+        self._arrays = W, v, G
+        self._gemm = _unlocked_gemm(W.dtype)
+        number = {"f": ctypes.c_float, "d": ctypes.c_double}[W.dtype.char]
+        self._keep: Any = number()
+        # Arrays in C order are transposed ones to BLAS: W' = keep W' + G'v.
+        self._letters = ctypes.c_char(b"N"), ctypes.c_char(b"T")
+        self._sizes = [ctypes.c_int(size) for size in (G.shape[1], *v.shape[::-1])]
+        self._one = number(1)
+        self._steps = [
+            ctypes.c_int(max(A.strides[0] // A.itemsize, A.shape[1])) for A in (G, v, W)
+        ]
+        # All is passed by address.
+        address = ctypes.addressof
+        G_step, v_step, W_step = [address(step) for step in self._steps]
+        self._arguments = [
+            *[address(letter) for letter in self._letters],
+            *[address(size) for size in self._sizes],
+            *(address(self._one), G.ctypes.data, G_step, v.ctypes.data, v_step),
+            *(address(self._keep), W.ctypes.data, W_step),
+        ]
+
+    def __call__(self, keep: float = 1.0) -> None:
+        """Add the product of what v and G hold now."""
+        if self._gemm is None:
+            W, v, G = self._arrays
+            gemm = _blas("gemm", W.dtype)
+            gemm(1.0, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
+        else:
+            self._keep.value = keep
+            self._gemm(*self._arguments)
+
+
+@functools.cache
+def _unlocked_gemm(dtype: np.dtype[Any]) -> Callable[..., None] | None:
+    """Return BLAS's gemm, which takes addresses, to call without the interpreter lock.
+
+    scipy exports BLAS to code in C.  None if sizes are not what they have been so far.
+    """
+    exported: dict[str, Any] = {**cython_blas.__pyx_capi__}
+    routine = exported[{"f": "sgemm", "d": "dgemm"}[dtype.char]]
+    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
+        ("PyCapsule_GetName", ctypes.pythonapi)
+    )
+    address_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
+    signature = name_of(routine)
+    if not signature.startswith(b"void (char *, char *, int *, int *, int *, "):
+        return None
+    address = address_of(routine, signature)
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(address)
+
+
+def touch_buffers() -> None:
+    """Make BLAS touch the memory that it copies matrices to.
+
+    It does not, for matrices of up to some 300 columns, but prefetches it, and on some
+    processors that makes such products two or three times slower until a larger one
+    has been worked out.  Each library has such memory for each thread that is in it.
+    """
+    W, v, G = (
+        np.zeros(shape, np.float32) for shape in ((64, 512), (768, 64), (768, 512))
+    )
+    np.matmul(v.T, G, out=W)
+    AddProduct(W, v, G)()
 
 
 def add_sparse_product(W: Array, v: Rows, G: Array) -> None:

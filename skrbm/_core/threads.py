@@ -6,10 +6,11 @@ import functools
 import itertools
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -66,6 +67,45 @@ class _SingleThreadedBlas:
 
 
 _single_threaded_blas = _SingleThreadedBlas()
+# On how many threads at once a task of `Crew.once` has been run.
+_run_once: dict[Callable[[], None], int] = {}
+
+
+class _Job(Generic[T, R]):
+    """Items that several threads take one after another until none is left."""
+
+    def __init__(self, task: Callable[[T], R], items: Sequence[T]) -> None:
+        self._task, self._n_items = task, len(items)
+        self._left = deque(enumerate(items))
+        self._results: list[Any] = [None] * len(items)
+        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._treatment = np.geterr()
+
+    def help(self) -> None:
+        """Work as the thread would that called for help."""
+        with np.errstate(**self._treatment):
+            self.work()
+
+    def work(self) -> None:
+        """Take items until none is left."""
+        while True:
+            try:
+                i, item = self._left.popleft()
+            except IndexError:
+                return
+            error = None
+            try:
+                self._results[i] = self._task(item)
+            except BaseException as raised:  # noqa: BLE001, for the caller to raise
+                error = raised
+            self._done.put(error)
+
+    def results(self) -> list[R]:
+        """Wait until all is done, and return the results or raise an error."""
+        errors = [self._done.get() for _ in range(self._n_items)]
+        for error in filter(None, errors):
+            raise error
+        return self._results
 
 
 class Crew:
@@ -77,14 +117,17 @@ class Crew:
 
     def __init__(self, n_threads: int = 1) -> None:
         self.n_threads = n_threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._helpers: list[threading.Thread] = []
+        self._jobs: SimpleQueue[_Job[Any, Any] | None] = SimpleQueue()
         self._sharing = False
 
     def __enter__(self) -> Self:
         _single_threaded_blas.__enter__()
-        if self.n_threads > 1:
-            # The calling thread is one of the crew.
-            self._pool = ThreadPoolExecutor(self.n_threads - 1, "skrbm")
+        # The calling thread is one of the crew.
+        for _ in range(self.n_threads - 1):
+            helper = threading.Thread(target=self._help, name="skrbm", daemon=True)
+            helper.start()
+            self._helpers.append(helper)
         return self
 
     def __exit__(
@@ -93,32 +136,48 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        for _ in self._helpers:
+            self._jobs.put(None)
+        while self._helpers:
+            self._helpers.pop().join()
         _single_threaded_blas.__exit__()
+
+    def _help(self) -> None:
+        """Help with one job after another."""
+        while (job := self._jobs.get()) is not None:
+            job.help()
 
     def map(self, task: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """Return ``[task(item) for item in items]``, items shared among threads.
 
-        Floating point errors are treated everywhere as in the calling thread.  Tasks
-        that call for help themselves get none.
+        Each takes the next when it is ready, so that nobody waits for a thread that has
+        not woken up.  Floating point errors are treated everywhere as in the calling
+        thread.  Tasks that call for help themselves get none.
         """
-        if self._pool is None or len(items) == 1 or self._sharing:
+        if not self._helpers or len(items) < 2 or self._sharing:
             return [task(item) for item in items]
-        treatment = np.geterr()
-
-        def elsewhere(item: T) -> R:
-            with np.errstate(**treatment):
-                return task(item)
-
-        mine = -(-len(items) // self.n_threads)
+        job = _Job(task, items)
         self._sharing = True
         try:
-            others = [self._pool.submit(elsewhere, item) for item in items[mine:]]
-            return [task(item) for item in items[:mine]] + [f.result() for f in others]
+            for _ in range(min(self.n_threads, len(items)) - 1):
+                self._jobs.put(job)
+            job.work()
+            return job.results()
         finally:
             self._sharing = False
+
+    def once(self, task: Callable[[], None]) -> None:
+        """Run a task on all threads at once, if this process has not done so before."""
+        if _run_once.get(task, 0) >= self.n_threads:
+            return
+        all_there = threading.Barrier(self.n_threads)
+
+        def meet(_: int) -> None:
+            all_there.wait()
+            task()
+
+        self.map(meet, range(self.n_threads))
+        _run_once[task] = self.n_threads
 
 
 def cut(length: int, n_parts: int) -> list[slice]:

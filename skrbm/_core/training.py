@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch
+from skrbm._core.operations import touch_buffers
 from skrbm._core.parameters import Apart, Parameters, Stacked, zeros_like
 from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli
 from skrbm._core.threads import Crew
@@ -119,6 +120,7 @@ def epochs(
     crew: Crew,
 ) -> Iterator[TrainingState]:
     """Yield the state after each of ``n_epochs`` passes over X, or ``rows`` of it."""
+    crew.once(touch_buffers)
     schedule = SCHEDULES[settings.schedule]
     state = prepare(state, settings)
     if rows is None:
@@ -161,6 +163,9 @@ class _Epoch:
         self.velocity = state.velocity and take(state.velocity)
         self.average = state.average and state.average.converted(take)
         self.chains = None if state.chains is None else state.chains.copy()
+        self.stream = functools.cache(
+            functools.partial(Stream, state.root, PHASES, state.epoch)
+        )
         self.mini_batches: dict[int, MiniBatch] = {}
         self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
         self.learning_rate = 0.0
@@ -189,14 +194,9 @@ class _Epoch:
         state, settings = self.state, self.settings
         if settings.shuffle:
             rows = Stream(state.root, SHUFFLE, state.epoch).permutation(rows)
-        largest = self.mini_batch(min(settings.batch_size, len(rows)))
-        streams = [
-            Stream(state.root, PHASES, state.epoch, share)
-            for share in range(len(largest.shares))
-        ]
         for start in range(0, len(rows), settings.batch_size):
             self.learning_rate = rate(start / len(rows))
-            self.update(rows[start : start + settings.batch_size], streams)
+            self.update(rows[start : start + settings.batch_size])
             if settings.weight_decay:
                 self.decay(now=start + settings.batch_size >= len(rows))
             if self.average is not None:
@@ -209,6 +209,7 @@ class _Epoch:
                 self.model,
                 self.mu,
                 n,
+                self.stream,
                 self.chains,
                 crew=self.crew,
                 n_gibbs_steps=self.settings.n_gibbs_steps,
@@ -218,10 +219,10 @@ class _Epoch:
             )
         return self.mini_batches[n]
 
-    def update(self, index: Array, streams: Sequence[Stream]) -> None:
+    def update(self, index: Array) -> None:
         """Follow the gradient of the mini-batch ``X[index]``."""
         settings, mini_batch = self.settings, self.mini_batch(len(index))
-        mini_batch.run_phases(self.X, index, streams)
+        mini_batch.run_phases(self.X, index)
 
         mini_batch.move_towards_activity(self.hidden_mean, HIDDEN_MEAN_RATE)
         pull = None
