@@ -154,7 +154,9 @@ class Crew:
         not woken up.  Floating point errors are treated everywhere as in the calling
         thread.  Tasks that call for help themselves get none.
         """
-        if not self._helpers or len(items) < 2 or self._sharing:
+        if len(items) == 1:  # for small models the time of a loop counts
+            return [task(items[0])]
+        if not self._helpers or not items or self._sharing:
             return [task(item) for item in items]
         job = _Job(task, items)
         self._sharing = True
