@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skrbm._core.blocks import converted, map_rows, moments
 from skrbm._core.monitoring import Monitor
+from skrbm._core.operations import touch_buffers
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import INITIALISE, MONITOR, SPLIT, Stream
@@ -46,9 +48,13 @@ class Outcome(NamedTuple):
     since_best: int = 0  # epochs whose held-out score did not count as better
 
 
-def crew(n_jobs: int | None) -> Crew:
-    """Return the threads that ``n_jobs`` stands for."""
-    return Crew(usable_threads() if n_jobs is None else effective_n_jobs(n_jobs))
+@contextlib.contextmanager
+def crew(n_jobs: int | None) -> Iterator[Crew]:
+    """Have the threads that ``n_jobs`` stands for."""
+    n_threads = usable_threads() if n_jobs is None else effective_n_jobs(n_jobs)
+    with Crew(n_threads) as threads:
+        threads.once(touch_buffers)
+        yield threads
 
 
 def draw_root(random_state: np.random.RandomState) -> int:

@@ -143,9 +143,8 @@ def log_partition(
             f'method="exact" sums over 2^{n_units} states: the smaller layer has '
             f'{n_units} units, and at most {MAX_EXACT} are allowed. Use method="ais".'
         )
-    crew = _fitting.crew(n_jobs)
     if method == "exact" or (method == "auto" and n_units <= AUTO_EXACT):
-        with crew:
+        with _fitting.crew(n_jobs) as crew:
             value = partition.exact(model, crew)
         return LogPartition(value, 0.0, value, "exact")
 
@@ -153,7 +152,7 @@ def log_partition(
     mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
     start = None if X is None else _starting_rows(rbm, X, n_chains, root, model.W.dtype)
-    with crew:
+    with _fitting.crew(n_jobs) as crew:
         forward, backward = partition.annealed(
             model,
             base,

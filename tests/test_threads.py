@@ -1,6 +1,7 @@
 """Threads that share work: who does what, and what comes back."""
 
 import threading
+import time
 
 import pytest
 
@@ -80,11 +81,13 @@ def test_after_an_error_work_is_shared_again(failing):
                     meeting(i)
                 if i == failing:
                     raise ZeroDivisionError
+                time.sleep(0.001)
                 done.append(i)
 
             with pytest.raises(ZeroDivisionError):
-                crew.map(fail, range(4))
-            assert len(done) == 3  # nothing is left half done
+                crew.map(fail, range(1000))
+            assert 1 - failing in done  # nothing is left half done
+            assert len(done) < 999  # nor begun
         assert len(set(crew.map(Meeting(), range(2)))) == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -98,11 +99,22 @@ class _Job(Generic[T, R]):
                 self._results[i] = self._task(item)
             except BaseException as raised:  # noqa: BLE001, for the caller to raise
                 error = raised
+                self._drop()
             self._done.put(error)
+
+    def _drop(self) -> None:
+        """Leave undone what nobody has begun."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._left.pop()
+                self._done.put(None)
 
     def results(self) -> list[R]:
         """Wait until all is done, and return the results or raise an error."""
-        errors = [self._done.get() for _ in range(self._n_items)]
+        try:
+            errors = [self._done.get() for _ in range(self._n_items)]
+        finally:  # also if the waiting is interrupted
+            self._drop()
         for error in filter(None, errors):
             raise error
         return self._results
@@ -172,10 +184,11 @@ class Crew:
         """Run a task on all threads at once, if this process has not done so before."""
         if _run_once.get(task, 0) >= self.n_threads:
             return
-        all_there = threading.Barrier(self.n_threads)
+        all_there = threading.Barrier(self.n_threads, timeout=1.0)
 
         def meet(_: int) -> None:
-            all_there.wait()
+            with contextlib.suppress(threading.BrokenBarrierError):  # who is late?
+                all_there.wait()
             task()
 
         self.map(meet, range(self.n_threads))

@@ -14,7 +14,6 @@ import numpy as np
 
 from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch
-from skrbm._core.operations import touch_buffers
 from skrbm._core.parameters import Apart, Parameters, Stacked, zeros_like
 from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli
 from skrbm._core.threads import Crew
@@ -120,7 +119,6 @@ def epochs(
     crew: Crew,
 ) -> Iterator[TrainingState]:
     """Yield the state after each of ``n_epochs`` passes over X, or ``rows`` of it."""
-    crew.once(touch_buffers)
     schedule = SCHEDULES[settings.schedule]
     state = prepare(state, settings)
     if rows is None:
