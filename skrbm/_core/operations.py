@@ -143,9 +143,10 @@ def _unlocked_gemm(dtype: np.dtype[Any]) -> Callable[..., None] | None:
 def touch_buffers() -> None:
     """Make BLAS touch the memory that it copies matrices to.
 
-    It does not, for matrices of up to some 300 columns, but prefetches it, and on some
-    processors that makes such products two or three times slower until a larger one
-    has been worked out.  Each library has such memory for each thread that is in it.
+    For matrices of up to some 300 columns OpenBLAS leaves most of it untouched, and on
+    some processors such products take two or three times as long until a larger one
+    has been worked out, presumably because it prefetches from there.  Each library has
+    such memory for each thread that is in it.
     """
     W, v, G = (
         np.zeros(shape, np.float32) for shape in ((64, 512), (768, 64), (768, 512))
