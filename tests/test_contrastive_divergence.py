@@ -19,17 +19,12 @@ from enumeration import (
 )
 from scipy import sparse
 
-from skrbm._core import contrastive_divergence
-from skrbm._core.contrastive_divergence import (
-    MAX_TILES,
-    MiniBatch,
-    count_strips,
-    count_tasks,
-    count_tiles,
-)
+from skrbm._core import contrastive_divergence, tiles
+from skrbm._core.contrastive_divergence import MiniBatch, count_strips
 from skrbm._core.parameters import Apart, Parameters, Stacked
-from skrbm._core.sampling import Stream
+from skrbm._core.sampling import Stream, bernoulli
 from skrbm._core.threads import Crew
+from skrbm._core.tiles import MAX_TILES, count_tasks, count_tiles
 
 CREW = Crew()
 
@@ -137,7 +132,7 @@ def test_rare_units_of_sparse_rows_are_drawn_as_others(width, monkeypatch):
     n = 40_000
     model = Parameters(MODEL.W, MODEL.b - 5, MODEL.c)
     monkeypatch.setattr(
-        contrastive_divergence,
+        tiles,
         "cut",
         lambda length, _: (
             [slice(i, i + width) for i in range(0, length, width)]
@@ -179,6 +174,19 @@ def test_drawn_rows_have_the_mean_gradient_of_their_draws(k, make):
     # Negative control: the rows as they are.
     how["sample_rows"] = False
     assert largest_z(grey_gradient(k), rows=GREY, make=make, **how) > Z
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (1, 2), (2, 3)])
+def test_rows_are_drawn_by_the_first_tile_of_their_share(counts, monkeypatch):
+    cut_in(monkeypatch, *counts)
+    n_shares, n_parts = counts
+    mini_batch = mini_batch_of(MODEL, 3, sample_rows=True)
+    run(mini_batch, GREY)
+    expected = [
+        bernoulli(GREY[first:end], Stream(0, i * n_parts))
+        for i, (first, end) in enumerate(parts(3, n_shares))
+    ]
+    np.testing.assert_array_equal(visible(mini_batch)[:3], np.vstack(expected))
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
@@ -223,6 +231,19 @@ def test_persistent_chains_go_on_from_their_own_state(n_gibbs_steps):
     # Negative control: one step more would have been seen.
     further = statistics(law @ to_hidden @ to_visible)
     assert np.abs(further - statistics(law)).max() > 2 * atol
+
+
+@whole_and_cut
+def test_sampling_statistics_of_the_rows_leaves_chains_alone():
+    # As many rows as chains, and enough for both to be drawn 15 bits at a time.
+    m = 39_999
+    chains = np.tile([1.0, 0.0, 1.0], (m, 1))
+    mini_batch = mini_batch_of(MODEL, m, chains, sample_statistics=True)
+    run(mini_batch, np.tile(ROWS, (m // 3, 1)).astype(float))
+    law = visible_given_hidden(MODEL)[0b101]
+    observed = np.bincount(indices(visible(mini_batch)[m:]), minlength=16)
+    # False-alarm rate 1e-6.
+    assert chi_square(observed, law) > FALSE_ALARM
 
 
 @whole_and_cut

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from skrbm import BinaryCDRBM
-from skrbm._core.contrastive_divergence import count_tiles
+from skrbm._core.tiles import count_tiles
 
 SETTINGS = {
     "plain": {"centered": False},

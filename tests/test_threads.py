@@ -3,8 +3,10 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 
+from skrbm import BinaryCDRBM, _fitting
 from skrbm._core.blocks import ROWS, ROWS_AT_ONCE, blocks
 from skrbm._core.threads import Crew, cut
 
@@ -106,6 +108,16 @@ def test_what_is_run_once_is_run_on_every_thread_at_the_same_time(n_threads):
     with Crew(n_threads + 1) as crew:
         crew.once(task)
         assert len(threads) == 2 * n_threads + 1
+
+
+@pytest.mark.parametrize("call", ["fit", "transform", "score_samples"])
+def test_every_thread_touches_the_memory_of_blas(call, monkeypatch):
+    X = np.eye(4)
+    rbm = BinaryCDRBM(2, n_jobs=3, random_state=0).fit(X)
+    threads = []
+    monkeypatch.setattr(_fitting, "touch_buffers", lambda: threads.append(who(0)))
+    getattr(rbm, call)(X)
+    assert len(set(threads)) == 3
 
 
 def test_threads_end_with_the_crew():

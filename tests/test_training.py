@@ -9,10 +9,10 @@ from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
 from skrbm._core import averaging, contrastive_divergence, training
-from skrbm._core.contrastive_divergence import count_tiles
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import SHUFFLE, Stream
 from skrbm._core.threads import Crew
+from skrbm._core.tiles import count_tiles
 from skrbm._core.training import (
     HIDDEN_MEAN_RATE,
     SCHEDULES,

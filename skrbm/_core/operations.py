@@ -19,9 +19,6 @@ from skrbm._core.types import Array, Rows
 # With fewer rows than this, scipy's direct calls of BLAS are faster than numpy's
 # product where a matrix is transposed.
 _FEW_ROWS = 48
-# They hold the interpreter lock.  A product of so few terms is over before another
-# thread would have it.
-_SHORT = 1 << 20
 # A product of so few terms OpenBLAS works out as it stands, while for a larger one it
 # first copies both matrices: about half of the time where there are few rows.
 SMALL_TERMS = 10**6

@@ -111,10 +111,7 @@ class _Job(Generic[T, R]):
 
     def results(self) -> list[R]:
         """Wait until all is done, and return the results or raise an error."""
-        try:
-            errors = [self._done.get() for _ in range(self._n_items)]
-        finally:  # also if the waiting is interrupted
-            self._drop()
+        errors = [self._done.get() for _ in range(self._n_items)]
         for error in filter(None, errors):
             raise error
         return self._results

@@ -1,0 +1,213 @@
+"""Tiles of a mini-batch: the pieces that its phases are worked out in.
+
+A tile has some units of both layers on some of the rows, random numbers of its own,
+and places of its own to write to, so that any thread may work on it.  How a mini-batch
+is cut depends on its shape alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from skrbm._core.operations import sigmoid, times, times_transposed
+from skrbm._core.parameters import Apart, Stacked
+from skrbm._core.sampling import Stream, draw, draw_rare, rows_of
+from skrbm._core.threads import cut
+from skrbm._core.types import Array, Rows
+
+
+class Share(NamedTuple):
+    """Rows of a mini-batch: positive ones, and the chains that go on below them."""
+
+    rows: slice
+    chains: slice
+    below: slice  # where the chains lie when both phases are stacked
+
+
+def shares(n: int, m: int, count: int) -> list[Share]:
+    """Cut n positive rows and m chains in ``count`` shares."""
+    return [
+        Share(rows, chains, slice(n + chains.start, n + chains.stop))
+        for rows, chains in zip(cut(n, count), cut(m, count), strict=True)
+    ]
+
+
+class _Tile:
+    """Some units of both layers on some rows; here the hidden ones.
+
+    H0 and Hk are the mini-batch's own where the tile has all hidden units, and else
+    arrays in C order, which are faster to work on.
+    """
+
+    def __init__(
+        self, H: Array, h: Array, share: Share, hidden: slice, rng: Stream
+    ) -> None:
+        self.rng, self.h = rng, h[share.chains, hidden]
+        self.places = H[share.rows, hidden], H[share.below, hidden]
+        self.whole = self.h.shape[1] == h.shape[1]
+        if self.whole:
+            self.H0, self.Hk = self.places
+            self.layers = [H] if len(self.h) == len(h) else [self.H0, self.Hk]
+            self.scratch = self.h
+        else:
+            both = np.concatenate(self.places)
+            self.H0, self.Hk = both[: len(self.places[0])], both[-len(self.h) :]
+            self.layers = [both]
+            self.scratch = np.empty_like(self.Hk)
+
+    def draw_h(self, x: Array) -> Array:
+        """Return states of the hidden units whose inputs are x."""
+        return draw(x, self.rng, scratch=self.scratch)
+
+    def activate(self) -> None:
+        """Turn the inputs of the hidden units into probabilities."""
+        for H in self.layers:
+            sigmoid(H)
+
+    def deliver(self) -> None:
+        """Put both phases where the mini-batch has them."""
+        if not self.whole:
+            for place, H in zip(self.places, (self.H0, self.Hk), strict=True):
+                place[...] = H
+
+
+class DenseTile(_Tile):
+    """Units that see all of the other layer, dense: S = [v - mu, 1]."""
+
+    def __init__(
+        self,
+        model: Stacked,
+        mu: Array,
+        S: Array,
+        H: Array,
+        h: Array,
+        share: Share,
+        units: tuple[slice, slice],
+        rng: Stream,
+    ) -> None:
+        visible, hidden = units
+        super().__init__(H, h, share, hidden, rng)
+        self.S0, self.Sk = S[share.rows], S[share.below]
+        self.W_below = model.joint[:, hidden]
+        self.h_above, self.W_above = h[share.chains], model.weights[visible]
+        self.b, self.mu, self.v = model.b[visible], mu[visible], self.Sk[:, visible]
+        self.x = np.empty_like(self.v)
+        self.blocks = [visible]
+
+    def see_data(self) -> None:
+        """Put c + S0 W in H0."""
+        times(self.S0, self.W_below, out=self.H0)
+
+    def see_sample(self) -> None:
+        """Put c + Sk W in Hk."""
+        times(self.Sk, self.W_below, out=self.Hk)
+
+    def hold(self, h: Array) -> None:
+        """Keep states of the hidden units, for v to be drawn from."""
+        self.h[...] = h
+
+    def sample(self, _: int) -> None:
+        """Draw v ~ P(v | h) = sigmoid(b + Wh)."""
+        x = times_transposed(self.h_above, self.W_above, out=self.x)
+        on = draw(x, self.rng, scratch=x, intercept=self.b)
+        np.subtract(on, self.mu, out=self.v)
+
+
+class SparseTile(_Tile):
+    """All units, where few visible ones are on: S is never formed, but v is kept.
+
+    The products follow the non-zeros; `Apart` says how.  Samples that are not sparse
+    enough, early in training, are dense.
+    """
+
+    v0: Rows
+
+    def __init__(
+        self,
+        model: Apart,
+        mu: Array,
+        H: Array,
+        h: Array,
+        share: Share,
+        rng: Stream,
+    ) -> None:
+        super().__init__(H, h, share, slice(None), rng)
+        self.model, self.mu_mu, self.shape = model, mu @ mu, (len(self.h), len(mu))
+        # [h, 1, h a + beta]
+        self.h_above = np.ones((len(self.h), len(model.c) + 2), h.dtype)
+        # Visible units are drawn in blocks that stay in the second-level cache.
+        self.blocks = cut(len(mu), max(1, len(self.h) * len(mu) >> 17))
+        self.on: dict[int, tuple[Array, Array]] = {}
+
+    def see_data(self) -> None:
+        """Put c + S0 W in H0."""
+        self.v0_mu = self._times(self.v0, self.H0)
+
+    def see_sample(self) -> None:
+        """Put c + Sk W in Hk."""
+        places = [self.on[i] for i in range(len(self.blocks))]
+        self.vk = rows_of(places, self.shape, self.h.dtype)
+        self.vk_mu = self._times(self.vk, self.Hk)
+
+    def _times(self, v: Rows, out: Array) -> Array:
+        """Put c + SW in ``out`` and return v mu."""
+        x = times(v, self.model.M_d_mu)
+        v_M, v_mu = x[:, :-2], x[:, -1]
+        np.outer(v_mu - self.mu_mu, self.model.a, out=out)
+        out += self.model.c - self.model.mu_M
+        out += v_M
+        return v_mu
+
+    def hold(self, h: Array) -> None:
+        """Keep states of the hidden units, for v to be drawn from."""
+        self.h[...] = h
+        self.h_above[:, :-2] = self.h
+        self.h_above[:, -1] = self.h @ self.model.a + self.model.beta
+
+    def sample(self, i: int) -> None:
+        """Draw block i of v ~ P(v | h) = sigmoid(b + Wh)."""
+        block, rng = self.blocks[i], self.rng.part(i) if i else self.rng
+        x = times_transposed(self.h_above, self.model.M_d_mu[block])
+        row, column = np.divmod(draw_rare(x, rng), x.shape[1])
+        self.on[i] = row, column + block.start
+
+
+MAX_TILES = 16
+# Terms of a product from which on two threads are worth their hand-over, and for which
+# a further one is.
+_WORTH, _PLENTY = 6 << 20, 1 << 26
+
+
+def count_tasks(n_terms: int) -> int:
+    """Return in how many tasks to cut a product of so many terms."""
+    return _power_of_two(max(2 if n_terms >= _WORTH else 1, n_terms // _PLENTY))
+
+
+def count_tiles(
+    n_rows: int, n_features: int, n_components: int, *, sparse: bool = False
+) -> tuple[int, int]:
+    """Return in how many shares to cut the rows, and in how many parts the units.
+
+    Before BLAS multiplies it copies both matrices: a share costs a copy of W, a part
+    one of its rows.  So the longer side is halved, until there are enough tiles or they
+    get small.  The products of sparse rows, which keep the interpreter lock, are cut by
+    rows alone, and where there are more of them.
+    """
+    n_tasks = count_tasks(n_rows * n_features * n_components)
+    n_shares = n_parts = 1
+    while n_shares * n_parts < n_tasks:
+        rows, units = n_rows // n_shares, min(n_features, n_components) // n_parts
+        if rows >= (192 if sparse else 96) and (sparse or rows > units):
+            n_shares *= 2
+        elif units >= 128 and not sparse:
+            n_parts *= 2
+        else:
+            break
+    return n_shares, n_parts
+
+
+def _power_of_two(largest: int) -> int:
+    """Return the largest power of two up to ``largest`` and `MAX_TILES`."""
+    return 1 << max(0, min(largest, MAX_TILES).bit_length() - 1)
