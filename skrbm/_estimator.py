@@ -20,11 +20,19 @@ from skrbm._core.blocks import blocks, converted, map_rows
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
-from skrbm._hyperparameters import check_parameters, training_settings, without_auto
+from skrbm._hyperparameters import (
+    RULES,
+    check_parameters,
+    training_settings,
+    without_auto,
+)
 from skrbm._validation import check_rows, integer
 
 # Weights of a model whose queries run in double precision.
 SMALL = 1 << 14
+
+# Attributes that scikit-learn sets as soon as it has looked at X.
+DESCRIBE_X = {"n_features_in_", "feature_names_in_"}
 
 
 class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -86,8 +94,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         mini-batch, past the momentum, with which the penalty is ``1 - momentum``
         times as strong; all at once every 512 rows or every mini-batch, whichever is
         more, and at the end of an epoch.  "auto" is 4 over the number
-        of rows, 0.001 at most, and 0 with persistent chains or where "auto"
-        `statistics` are states.
+        of rows, 0.001 at most, and 0 with persistent chains or where the statistics
+        are states.
     sparsity_target : float, default=0.1
         Activity that the sparsity penalty pulls hidden units to.
     sparsity_cost : float or "auto", default="auto"
@@ -325,9 +333,25 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._fit(X, resume=True, whole=False)
 
     def _fit(self, X, *, resume, whole):
-        p = self.get_params(deep=False)
+        # Not get_params, since a subclass may have parameters of its own.
+        p = {name: getattr(self, name) for name in RULES}
         check_parameters(p)
         resume = resume and hasattr(self, "_state")
+        before = {name: v for name, v in vars(self).items() if name in DESCRIBE_X}
+        try:
+            outcome, p = self._train(X, p, resume=resume, whole=whole)
+        except BaseException:
+            # What describes X belongs to the model that there was before, if any.
+            for name in DESCRIBE_X:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+        self._expose(outcome, whole)
+        _fitting.warn_of_trouble(outcome, p)
+        return self
+
+    def _train(self, X, p, *, resume, whole):
+        """Return what training came to and the hyper-parameters without "auto"."""
         X = check_rows(self, X, reset=not resume, binarize=self.binarize)
         if resume:
             root = self._state.root
@@ -344,14 +368,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_rows = X.shape[0] if whole else state.n_rows_seen
         p = without_auto(p, n_rows=n_rows, signal=signal)
         settings = training_settings(p, grey=grey)
-        with _fitting.crew(self.n_jobs) as crew:
+        with _fitting.open_crew(self.n_jobs) as crew:
             if whole:
-                outcome = _fitting.run(X, rows, held_out, state, settings, p, crew)
-            else:
-                outcome = _fitting.run_once(X, state, settings, crew)
-        self._expose(outcome, whole)
-        _fitting.warn_of_trouble(outcome, p)
-        return self
+                return _fitting.run(X, rows, held_out, state, settings, p, crew), p
+            return _fitting.run_once(X, state, settings, crew), p
 
     def _resumed_state(self, X, rows):
         """Return the state to go on from, or from attributes that were set since."""
@@ -401,10 +421,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self, X, reset=False, binarize=self.binarize, ranged=False, finite=finite
         )
 
-    def _map(self, function, model, X, out):
-        dtype = model.W.dtype
-        with _fitting.crew(self.n_jobs) as crew:
-            return map_rows(function, X, out, dtype, self.binarize, crew)
+    def _map(self, function, X, out, dtype, binarize):
+        with _fitting.open_crew(self.n_jobs) as crew:
+            return map_rows(function, X, out, dtype, binarize, crew)
 
     def transform(self, X):
         """Return the hidden activations ``P(h=1 | v) = sigmoid(c + v'W)`` of each row.
@@ -427,7 +446,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
         with np.errstate(invalid="ignore"):
             self._map(
-                lambda v, out: energy.hidden_probabilities(model, v, out), model, X, out
+                lambda v, out: energy.hidden_probabilities(model, v, out),
+                X,
+                out,
+                model.W.dtype,
+                self.binarize,
             )
         if not ((out[:, 0] > 0) & (out[:, 0] < 1)).all():
             assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
@@ -458,20 +481,18 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 "units. Give what transform returned."
             )
         out = np.empty((H.shape[0], len(model.b)), _floating_type(H))
-        with _fitting.crew(self.n_jobs) as crew:
-            return map_rows(
-                lambda h, out: energy.visible_probabilities(model, h, out),
-                H,
-                out,
-                model.W.dtype,
-                None,
-                crew,
-            )
+        return self._map(
+            lambda h, out: energy.visible_probabilities(model, h, out),
+            H,
+            out,
+            model.W.dtype,
+            binarize=None,
+        )
 
     def reconstruct(self, X):
         """Return each row as the model sees it, ``P(v=1 | h=P(h=1 | v))``.
 
-        The same as ``inverse_transform(transform(X))``.
+        ``inverse_transform(transform(X))``, up to rounding.
 
         Parameters
         ----------
@@ -489,9 +510,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             lambda v, out: energy.visible_probabilities(
                 model, energy.hidden_probabilities(model, v), out
             ),
-            model,
             X,
             out,
+            model.W.dtype,
+            self.binarize,
         )
 
     def free_energy(self, X):
@@ -509,7 +531,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         X, model = self._rows(X), self._model()
         return self._map(
-            lambda v, _: energy.free_energy(model, v), model, X, np.empty(X.shape[0])
+            lambda v, _: energy.free_energy(model, v),
+            X,
+            np.empty(X.shape[0]),
+            model.W.dtype,
+            self.binarize,
         )
 
     def score_samples(self, X):
@@ -532,7 +558,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             log-likelihood where visible units are independent of each other.
         """
         X, model = self._rows(X), self._model()
-        return self._map(PseudoLikelihood(model), model, X, np.empty(X.shape[0]))
+        out = np.empty(X.shape[0])
+        return self._map(PseudoLikelihood(model), X, out, model.W.dtype, self.binarize)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, in nats; higher is better.
@@ -613,7 +640,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             rng = Stream(root, purpose, rows.start)
             return gibbs_chain(model, v[rows], n_steps, rng).astype(bool)
 
-        with _fitting.crew(self.n_jobs) as crew:
+        with _fitting.open_crew(self.n_jobs) as crew:
             return np.concatenate(crew.map(run, blocks(v.shape[0])))
 
     def __sklearn_tags__(self):

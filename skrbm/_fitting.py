@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
+from joblib import cpu_count, effective_n_jobs
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
@@ -20,7 +20,7 @@ from skrbm._core.operations import touch_buffers
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import INITIALISE, MONITOR, SPLIT, Stream
-from skrbm._core.threads import Crew, usable_threads
+from skrbm._core.threads import Crew, blas_threads
 from skrbm._core.training import Settings, TrainingState, epochs
 from skrbm._core.types import Array, Rows, dense, is_sparse
 from skrbm._hyperparameters import hidden_start
@@ -39,7 +39,7 @@ FALLING = 5
 
 
 class Outcome(NamedTuple):
-    """What `run` returns."""
+    """What training has come to."""
 
     state: TrainingState
     n_iter: int
@@ -49,12 +49,16 @@ class Outcome(NamedTuple):
 
 
 @contextlib.contextmanager
-def crew(n_jobs: int | None) -> Iterator[Crew]:
+def open_crew(n_jobs: int | None) -> Iterator[Crew]:
     """Have the threads that ``n_jobs`` stands for."""
-    n_threads = usable_threads() if n_jobs is None else effective_n_jobs(n_jobs)
-    with Crew(n_threads) as threads:
-        threads.once(touch_buffers)
-        yield threads
+    if n_jobs is None:
+        # joblib knows how much of the processors a container may use.
+        n_threads = min(blas_threads(), cpu_count())
+    else:
+        n_threads = effective_n_jobs(n_jobs)
+    with Crew(n_threads) as crew:
+        crew.once(touch_buffers)
+        yield crew
 
 
 def draw_root(random_state: np.random.RandomState) -> int:
@@ -126,13 +130,16 @@ def run(
 ) -> Outcome:
     """Train for up to ``n_iter`` epochs; keep the best one if told to stop early.
 
-    ``rows`` are trained on (all if None) and ``held_out`` decide when to stop.
+    ``rows`` are trained on (all if None) and ``held_out`` decide when to stop; a model
+    that has been trained before is kept if no epoch makes it better.
     A state that is not finite ends the run; the one before it is kept.
     """
     valid = None if held_out is None else X[held_out]
     monitor = _monitor(X, rows, held_out, state, settings)
     history: list[dict[str, float]] = []
     best, best_score, n_iter, error = state, -np.inf, 0, None
+    if valid is not None and state.epoch:
+        best_score = _mean_score(valid, state, settings, crew)
     since_best = 0
     began = time.perf_counter()
     for after in epochs(X, rows, state, settings, p["n_iter"], crew):
@@ -199,9 +206,9 @@ def _monitor(
         state,
         len(pool),
         -(-len(pool) // settings.batch_size),
-        _dense(watched, settings),
+        _dense_rows(watched, settings),
         _n_scored(X, len(pool), state.parameters.W.size),
-        None if valid is None else _dense(valid, settings),
+        None if valid is None else _dense_rows(valid, settings),
     )
 
 
@@ -214,7 +221,7 @@ def _n_scored(X: Rows, n_rows: int, n_weights: int) -> int:
     return min(max(share, least), 100)
 
 
-def _dense(rows: Rows, settings: Settings) -> Array:
+def _dense_rows(rows: Rows, settings: Settings) -> Array:
     return converted(dense(rows), DTYPE, settings.binarize)
 
 
@@ -269,13 +276,13 @@ def _trouble_held_out(score: Array, since_best: int, p: Mapping[str, Any]) -> st
     if not p["early_stopping"]:
         return ""
     best, n_epochs = int(np.argmax(score)), len(score)
-    stopped = since_best >= p["n_iter_no_change"]
-    if n_epochs == p["n_iter"] and not stopped and (best > 0 or n_epochs == 1):
+    if since_best == 0 and n_epochs == p["n_iter"]:
         return (
             f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
             "Raise n_iter."
         )
-    if best == 0 and n_epochs > FALLING:
+    # As many epochs since the best as there were: it is from an earlier fit.
+    if best == 0 and FALLING < n_epochs != since_best:
         return (
             f"The held-out score fell from {score[0]:.4g} nats after the first epoch, "
             f"which is kept, to {score[-1]:.4g} after {n_epochs} epochs. Use a smaller "

@@ -57,11 +57,18 @@ WEAK_SIGNAL = 9.5
 
 
 def auto(
-    *, persistent: bool, n_rows: int, signal: float, n_components: int
+    *,
+    persistent: bool,
+    statistics: str,
+    n_rows: int,
+    signal: float,
+    n_components: int,
 ) -> dict[str, Any]:
     """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
     n_components = int(n_components)  # of any integer type
-    few, weak = n_rows < FEW_ROWS, signal < WEAK_SIGNAL
+    few = n_rows < FEW_ROWS
+    if statistics == "auto":
+        statistics = "states" if signal < WEAK_SIGNAL else "probabilities"
     step = 1 / math.sqrt(n_components)
     rule = {
         "batch_size": 10 if few else 20,
@@ -70,7 +77,7 @@ def auto(
         "average": 0.002,
         # Chains of a small model cost little.
         "n_chains": min(200, max(50, 12_800 // n_components)),
-        "statistics": "states" if weak else "probabilities",
+        "statistics": statistics,
     }
     if persistent:
         # Chains have to mix as fast as the model moves.
@@ -88,7 +95,7 @@ def auto(
         "learning_rate_schedule": "constant",
         # A normal prior of precision 4 on each weight, within bounds; the noise of
         # sampled states holds weights back by itself.
-        "weight_decay": 0.0 if weak else min(0.001, 4 / n_rows),
+        "weight_decay": 0.0 if statistics == "states" else min(0.001, 4 / n_rows),
         # A few hidden units cannot afford to be sparse.
         "sparsity_cost": 0.3 * min(1.0, n_components / 500) ** 2,
     }
@@ -115,6 +122,7 @@ def without_auto(
     """Return the hyper-parameters of training with "auto" resolved."""
     rule = auto(
         persistent=bool(parameters["persistent"]),
+        statistics=parameters["statistics"],
         n_rows=n_rows,
         signal=signal,
         n_components=parameters["n_components"],

@@ -13,6 +13,9 @@ from sklearn.utils.validation import check_random_state, validate_data
 from skrbm._core.types import is_sparse
 from skrbm.exceptions import DataRangeWarning
 
+# By how much values may lie outside [0, 1], as scaled ones do, and pass for 0 or 1.
+ROUNDING = 1e-6
+
 
 class Rule(NamedTuple):
     """What a parameter may be: in words, by type and by value.
@@ -59,13 +62,16 @@ def integer(low: int) -> Rule:
 
 
 def real(interval: str) -> Rule:
-    """Allow finite numbers in an interval written like ``[0, 1)`` or ``(0, inf)``."""
+    """Allow finite numbers in an interval written like ``[0, 1)`` or ``(0, inf)``.
+
+    An infinite end is an open one.
+    """
     low, high = (float(end) for end in interval[1:-1].split(","))
 
     def inside(value: Any) -> bool:
         above = value >= low if interval[0] == "[" else value > low
         below = value <= high if interval[-1] == "]" else value < high
-        return bool(above and below and np.isfinite(value))
+        return bool(above and below)
 
     return Rule(
         f"a finite number in {interval}",
@@ -150,12 +156,12 @@ def check_rows(
 def _warn_outside_unit_interval(X: Any) -> None:
     if X.dtype == bool or 0 in X.shape:
         return
-    low, high = X.min(), X.max()
-    if low < 0 or high > 1:
+    low, high = float(X.min()), float(X.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
         warnings.warn(
             f"X has values from {low:g} to {high:g}, but the visible units of a binary "
             "RBM stand for values in [0, 1]. Divide X by its largest possible value, "
             "scale it with MinMaxScaler(clip=True), or set binarize to a threshold.",
             DataRangeWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -1,4 +1,4 @@
-"""Likelihoods of a fitted model, and scorers for model selection."""
+"""Likelihoods of a fitted model, and scorers for model selection and diagnosis."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def log_partition(
 
     Parameters
     ----------
-    rbm : BinaryCDRBM
-        A fitted model.
+    rbm : BinaryCDRBM or Pipeline
+        A fitted model, or a pipeline that ends in one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
         Rows from which the reverse chains of "ais" start, best training or test
         rows.  Without them they start where the forward chains end, and regions
@@ -136,6 +136,10 @@ def log_partition(
     real("(0, inf)")("tolerance", tolerance)
     (none | n_threads)("n_jobs", n_jobs)
     betas = _temperatures(betas)
+    random_state = check_random_state(random_state)
+    rbm, X = _last_step(rbm, X)
+    if X is not None:
+        X = rbm._rows(X)
     model = rbm._model()
     n_units = min(model.W.shape)
     if method == "exact" and n_units > MAX_EXACT:
@@ -144,15 +148,15 @@ def log_partition(
             f'{n_units} units, and at most {MAX_EXACT} are allowed. Use method="ais".'
         )
     if method == "exact" or (method == "auto" and n_units <= AUTO_EXACT):
-        with _fitting.crew(n_jobs) as crew:
+        with _fitting.open_crew(n_jobs) as crew:
             value = partition.exact(model, crew)
         return LogPartition(value, 0.0, value, "exact")
 
-    root = _fitting.draw_root(check_random_state(random_state))
+    root = _fitting.draw_root(random_state)
     mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
     start = None if X is None else _starting_rows(rbm, X, n_chains, root, model.W.dtype)
-    with _fitting.crew(n_jobs) as crew:
+    with _fitting.open_crew(n_jobs) as crew:
         forward, backward = partition.annealed(
             model,
             base,
@@ -189,8 +193,8 @@ def log_likelihood(
 
     Parameters
     ----------
-    rbm : BinaryCDRBM
-        A fitted model.
+    rbm : BinaryCDRBM or Pipeline
+        A fitted model, or a pipeline that ends in one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows of visible units, 0 or 1.
     log_z : float or LogPartition, default=None
@@ -220,6 +224,7 @@ def log_likelihood(
     >>> round(float(np.exp(log_likelihood(rbm, V)).sum()), 6)
     1.0
     """
+    rbm, X = _last_step(rbm, X)
     free_energies = rbm.free_energy(X)
     if log_z is None:
         log_z = log_partition(rbm, X, **options)
@@ -264,17 +269,20 @@ def log_likelihood_scorer(**options: Any) -> Any:
 
 
 def free_energy_gap_scorer(X_train: Any) -> Any:
-    """Return a scorer for overfitting: how much likelier training rows are.
+    """Return a scorer that tells of overfitting: how much likelier training rows are.
 
     The score is the mean free energy of ``X_train`` less that of the rows scored,
     the gap of ``history_`` negated so that higher is better.  It needs no log Z:
     about 0 as long as both are equally likely, and the more negative the more the
-    model has learnt its training rows by heart (Hinton 2010, section 6).
+    model has learnt its training rows by heart (Hinton 2010, section 6).  It is to be
+    read beside another score and not to choose by, since a model that has learnt
+    nothing does not overfit either.
 
     Parameters
     ----------
     X_train : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows that the model was trained on, or some of them.
+        Rows that the model was trained on, or some of them.  In cross-validation the
+        rows scored are among those of the whole of X, which makes the gap smaller.
 
     Returns
     -------
@@ -303,8 +311,7 @@ def free_energy_gap_scorer(X_train: Any) -> Any:
 def _mean_log_likelihood(
     estimator: Any, X: Any, y: Any = None, *, options: dict[str, Any]
 ) -> float:
-    rbm, X = _last_step(estimator, X)
-    return float(log_likelihood(rbm, X, **options).mean())
+    return float(log_likelihood(estimator, X, **options).mean())
 
 
 def _free_energy_gap(estimator: Any, X: Any, y: Any = None, *, X_train: Any) -> float:
@@ -314,10 +321,17 @@ def _free_energy_gap(estimator: Any, X: Any, y: Any = None, *, X_train: Any) -> 
 
 
 def _last_step(estimator: Any, X: Any) -> tuple[BinaryCDRBM, Any]:
-    """Return the model at the end of a pipeline, and X as it reaches it."""
-    if not isinstance(estimator, Pipeline):
-        return estimator, X
-    return estimator[-1], estimator[:-1].transform(X)
+    """Return the model itself or at the end of a pipeline, and X as it reaches it."""
+    rbm = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(rbm, BinaryCDRBM):
+        raise TypeError(
+            "A BinaryCDRBM or a pipeline that ends in one is needed, got "
+            f"{type(estimator).__name__}"
+            + (f" that ends in {type(rbm).__name__}." if rbm is not estimator else ".")
+        )
+    if X is not None and rbm is not estimator and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
+    return rbm, X
 
 
 def _temperatures(betas: Any) -> np.ndarray:
@@ -339,6 +353,5 @@ def _starting_rows(
     rbm: BinaryCDRBM, X: Any, n_chains: int, root: int, dtype: Any
 ) -> np.ndarray:
     """Return rows of X for the reverse chains to start from, each drawn alike."""
-    X = rbm._rows(X)
     chosen = Stream(root, START).choice(X.shape[0], n_chains)
     return converted(dense(X[np.sort(chosen)]), dtype, rbm.binarize)

@@ -632,9 +632,11 @@ def test_values_out_of_range_are_no_stronger_signal_than_their_variance(seed):
     ("scores", "changes", "told"),
     [
         ([-20, -19, -18], {}, True),
-        ([-20, -18, -19], {}, True),
+        ([-20, -21, -19], {}, True),
         ([-20], {}, True),
-        # Negative controls: of one that only falls, or has stopped by its own rule.
+        # Negative controls: of one that has begun to fall, or only falls, or has
+        # stopped by its own rule.
+        ([-20, -18, -19], {}, False),
         ([-20, -21, -22], {}, False),
         ([-20, -19, -18], {"tol": 10, "n_iter_no_change": 2}, False),
     ],
@@ -649,6 +651,23 @@ def test_a_score_that_still_rises_is_told(X, scores, changes, told, monkeypatch)
     messages = [str(warning.message) for warning in caught]
     rising = f"still rising after n_iter={len(scores)} epochs"
     assert any(rising in message for message in messages) is told
+
+
+@pytest.mark.parametrize("better", [False, True])
+def test_a_warm_start_keeps_what_it_found_unless_it_gets_better(X, better, monkeypatch):
+    # The model that is gone on from is scored first.
+    path = iter([-20, -19, -19, -21, -18 if better else -22, -23])
+    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(path)))
+    rbm = make(early_stopping=True, warm_start=True, n_iter=2)
+    with pytest.warns(ConvergenceWarning, match="still rising"):
+        rbm.fit(X)
+    before = parameters(rbm)
+    rbm.set_params(n_iter=3).fit(X)
+    np.testing.assert_array_equal(
+        rbm.history_["validation_score"], [-21, -18 if better else -22, -23]
+    )
+    assert np.array_equal(parameters(rbm), before) is not better
+    assert next(path, None) is None
 
 
 def test_auto_looks_at_the_rows_of_a_fit_or_at_all_chunks(X, monkeypatch):

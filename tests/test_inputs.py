@@ -4,12 +4,14 @@ import tracemalloc
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn import config_context
-from sklearn.preprocessing import MaxAbsScaler
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
-from skrbm import BinaryCDRBM, DataRangeWarning
+from skrbm import BinaryCDRBM, DataRangeWarning, _fitting
 
 
 def make(**changes):
@@ -300,6 +302,24 @@ def test_queries_do_not_tell_of_values_outside(query, change, numbers, X):
         CALLS[query](rbm, change(X))
 
 
+def test_rounding_of_a_scaler_is_not_told_of():
+    for seed in range(20):
+        values = np.random.default_rng(seed).normal(size=(30, 40))
+        scaled = MinMaxScaler().fit_transform(values)
+        if scaled.max() > 1:
+            make().fit(scaled)
+            return
+    pytest.fail("no scaler left the interval: the test shows nothing")
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_a_threshold_beyond_the_type_of_the_rows_is_infinite(container, X):
+    rows = container(X.astype(np.float32))
+    rbm = make(binarize=1e300).fit(rows)
+    np.testing.assert_array_equal(rbm.visible_mean_, 0)
+    assert np.ptp(rbm.transform(rows), axis=0).max() == 0
+
+
 def test_a_data_range_warning_is_a_user_warning():
     assert issubclass(DataRangeWarning, UserWarning)
 
@@ -449,11 +469,47 @@ def test_the_number_of_features_is_checked(call, container, X):
             call(rbm, container(X[:, :5]))
 
 
-def test_a_failed_fit_leaves_no_fitted_attributes(X):
-    rbm = make(learning_rate=-1)
-    with pytest.raises(ValueError, match="learning_rate"):
-        rbm.fit(X)
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def frame(X):
+    return pd.DataFrame(X, columns=[f"unit{i}" for i in range(X.shape[1])])
+
+
+FAILURES = [
+    ({"learning_rate": -1}, ValueError),
+    ({"early_stopping": True, "validation_fraction": 0.99}, ValueError),
+    ({"verbose": False}, KeyboardInterrupt),
+]
+
+
+@pytest.mark.parametrize(("changes", "error"), FAILURES)
+@pytest.mark.parametrize("container", [np.asarray, frame])
+def test_a_failed_fit_leaves_no_fitted_attributes(
+    changes, error, container, X, monkeypatch
+):
+    monkeypatch.setattr(_fitting, "run", interrupt)
+    rbm = make(**changes)
+    with pytest.raises(error):
+        rbm.fit(container(X))
     assert not [name for name in vars(rbm) if name.endswith("_")]
+    with pytest.raises(NotFittedError):
+        rbm.transform(X)
+
+
+@pytest.mark.parametrize(("changes", "error"), FAILURES)
+@pytest.mark.parametrize("had_names", [False, True])
+def test_a_failed_fit_leaves_what_was_there(changes, error, had_names, X, monkeypatch):
+    first, other = (frame(X), X[:, :5]) if had_names else (X, frame(X[:, :5]))
+    rbm = make().fit(first)
+    before, H = dict(vars(rbm)), rbm.transform(first)
+    monkeypatch.setattr(_fitting, "run", interrupt)
+    with pytest.raises(error):
+        rbm.set_params(**changes).fit(other)
+    rbm.set_params(**make().get_params())
+    assert vars(rbm).keys() == before.keys()
+    np.testing.assert_array_equal(rbm.transform(first), H)
 
 
 @pytest.mark.parametrize("n_rows", [1, 2])

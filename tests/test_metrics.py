@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Binarizer
+from sklearn.preprocessing import Binarizer, FunctionTransformer
 
 from skrbm import BinaryCDRBM
 from skrbm._core import partition
@@ -146,10 +147,16 @@ def test_auto_is_exact_up_to_twenty_units():
         ({"n_gibbs_steps": 0}, ValueError, "n_gibbs_steps"),
         ({"tolerance": -1}, ValueError, "tolerance"),
         ({"n_jobs": 0}, ValueError, "n_jobs"),
+        ({"random_state": "x"}, ValueError, "seed"),
+        ({"X": np.eye(3)}, ValueError, "3 features"),
     ],
 )
-def test_arguments_that_are_not_allowed(options, error, match):
-    rbm = BinaryCDRBM(26, n_iter=0, random_state=0).fit(np.eye(30))
+@pytest.mark.parametrize("n_components", [2, 26])
+def test_arguments_that_are_not_allowed(options, error, match, n_components):
+    rbm = BinaryCDRBM(n_components, n_iter=0, random_state=0).fit(np.eye(30))
+    if options == {"method": "exact"} and n_components == 2:
+        log_partition(rbm, **options)
+        return
     with pytest.raises(error, match=match):
         log_partition(rbm, **options)
 
@@ -181,14 +188,43 @@ def test_log_likelihood_scorer_selects_models(X):
     assert search.scorer_(best, X) == pytest.approx(log_likelihood(best, X).mean())
 
 
-def test_scorers_take_pipelines_and_survive_pickling(X):
-    model = make_pipeline(Binarizer(), BinaryCDRBM(2, n_iter=2, random_state=0)).fit(X)
+@pytest.mark.parametrize("steps", [[], [Binarizer()]])
+def test_scorers_take_pipelines_and_survive_pickling(steps, X):
+    rbm = BinaryCDRBM(2, n_iter=2, random_state=0)
+    model = make_pipeline(*steps, rbm).fit(X)
     for scorer in (
         log_likelihood_scorer(method="exact"),
         free_energy_gap_scorer(X[:9]),
     ):
         again = pickle.loads(pickle.dumps(scorer))
         assert scorer(model, X) == again(model, X) == scorer(model[-1], X)
+
+
+def test_likelihoods_take_pipelines(X):
+    # Turned over, a row is another one.
+    turn = FunctionTransformer(lambda X: 1 - X)
+    model = make_pipeline(turn, BinaryCDRBM(2, n_iter=2, random_state=0)).fit(X)
+    expected = log_likelihood(model[-1], 1 - X)
+    assert not np.allclose(log_likelihood(model[-1], X), expected)
+    np.testing.assert_array_equal(log_likelihood(model, X), expected)
+    assert log_partition(model) == log_partition(model[-1])
+    options = dict(method="ais", betas=20, n_chains=5, random_state=0, tolerance=99)
+    assert log_partition(model, X, **options) == log_partition(
+        model[-1], 1 - X, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "match"),
+    [
+        (BernoulliRBM(), "got BernoulliRBM."),
+        (make_pipeline(BinaryCDRBM(), BernoulliRBM()), "got Pipeline that ends in Ber"),
+    ],
+)
+@pytest.mark.parametrize("function", [log_partition, log_likelihood])
+def test_other_models_are_refused(function, model, match, X):
+    with pytest.raises(TypeError, match=match):
+        function(model, X)
 
 
 def test_free_energy_gap_falls_as_rows_are_learnt_by_heart():

@@ -1,6 +1,8 @@
 """scikit-learn's own checks, none of them expected to fail."""
 
+import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from skrbm import BinaryCDRBM
@@ -43,3 +45,16 @@ def test_every_check(estimator, check):
 
 def test_the_defaults_pass():
     check_estimator(BinaryCDRBM())
+
+
+def test_a_subclass_may_have_parameters_of_its_own():
+    class Small(BinaryCDRBM):
+        def __init__(self, n_components=2, name=None):
+            super().__init__(n_components, n_iter=1, random_state=0)
+            self.name = name
+
+    X = np.eye(4)
+    rbm = clone(Small(3, name="a").fit(X)).fit(X)
+    assert rbm.get_params() == {"n_components": 3, "name": "a"}
+    ours = BinaryCDRBM(3, n_iter=1, random_state=0).fit(X)
+    np.testing.assert_array_equal(rbm.transform(X), ours.transform(X))

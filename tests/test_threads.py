@@ -1,14 +1,19 @@
 """Threads that share work: who does what, and what comes back."""
 
+import os
+import signal
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from skrbm import BinaryCDRBM, _fitting
+from skrbm._core import threads
 from skrbm._core.blocks import ROWS, ROWS_AT_ONCE, blocks
-from skrbm._core.threads import Crew, cut
+from skrbm._core.threads import Crew, blas_threads, cut
 
 
 def who(_):
@@ -95,37 +100,132 @@ def test_after_an_error_work_is_shared_again(failing):
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_what_is_run_once_is_run_on_every_thread_at_the_same_time(n_threads):
-    threads = []
+    on = []
 
     def task():
-        threads.append(who(0))
+        on.append(who(0))
 
     with Crew(n_threads) as crew:
         crew.once(task)
-        assert len(set(threads)) == len(threads) == n_threads
+        assert len(set(on)) == len(on) == n_threads
         crew.once(task)
-        assert len(threads) == n_threads
+        assert len(on) == n_threads
     with Crew(n_threads + 1) as crew:
         crew.once(task)
-        assert len(threads) == 2 * n_threads + 1
+        assert len(on) == 2 * n_threads + 1
 
 
 @pytest.mark.parametrize("call", ["fit", "transform", "score_samples"])
 def test_every_thread_touches_the_memory_of_blas(call, monkeypatch):
     X = np.eye(4)
     rbm = BinaryCDRBM(2, n_jobs=3, random_state=0).fit(X)
-    threads = []
-    monkeypatch.setattr(_fitting, "touch_buffers", lambda: threads.append(who(0)))
+    on = []
+    monkeypatch.setattr(_fitting, "touch_buffers", lambda: on.append(who(0)))
     getattr(rbm, call)(X)
-    assert len(set(threads)) == 3
+    assert len(set(on)) == 3
 
 
-def test_threads_end_with_the_crew():
+def test_as_many_threads_as_there_is_work_for_are_there_till_the_end():
     before = threading.active_count()
     with Crew(3) as crew:
-        crew.map(who, range(3))
-        assert threading.active_count() == before + 2
+        for n_items, n_threads in ((1, 1), (2, 2), (9, 3), (2, 3)):
+            crew.map(who, range(n_items))
+            assert threading.active_count() == before + n_threads - 1
     assert threading.active_count() == before
+
+
+# -- the limit of BLAS -----------------------------------------------------------
+
+
+@pytest.fixture
+def two():
+    """Let BLAS have two threads, wherever the test runs."""
+    with threadpool_limits(2):
+        yield
+        assert blas_threads() == 2
+        assert threads._single_threaded_blas._inside == 0
+
+
+@pytest.mark.usefixtures("two")
+def test_blas_has_one_thread_within_and_what_it_had_afterwards():
+    with Crew(2) as crew:
+        assert crew.map(lambda _: blas_threads(), range(2)) == [1, 1]
+        with Crew(1):
+            assert blas_threads() == 1
+        assert blas_threads() == 1
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_blas_has_what_it_had_after_an_error(error, monkeypatch):
+    def fail(*_):
+        assert blas_threads() == 1
+        raise error
+
+    monkeypatch.setattr(_fitting, "run", fail)
+    with pytest.raises(error):
+        BinaryCDRBM(2).fit(np.eye(4))
+
+
+@pytest.mark.usefixtures("two")
+def test_blas_has_what_it_had_if_no_thread_can_be_started(monkeypatch):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start"), Crew(3) as crew:
+        crew.map(who, range(3))
+
+
+@pytest.mark.usefixtures("two")
+def test_blas_has_what_it_had_if_the_end_is_interrupted(monkeypatch):
+    def join(_):
+        raise KeyboardInterrupt
+
+    crew = Crew(2).__enter__()
+    crew.map(who, range(2))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", join)
+        with pytest.raises(KeyboardInterrupt):
+            crew.__exit__(None, None, None)
+
+
+def test_what_nobody_has_begun_is_dropped_if_the_caller_is_interrupted(monkeypatch):
+    work, caller, begun, done = threads._Job.work, who(0), threading.Event(), []
+
+    def interrupted(job):
+        if who(0) == caller:
+            assert begun.wait(20)
+            raise KeyboardInterrupt
+        work(job)
+
+    def task(i):
+        begun.set()
+        time.sleep(0.001)
+        done.append(i)
+
+    monkeypatch.setattr(threads._Job, "work", interrupted)
+    with pytest.raises(KeyboardInterrupt), Crew(2) as crew:
+        crew.map(task, range(10_000))
+    assert 0 < len(done) < 9999
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.usefixtures("two")
+def test_a_child_that_is_forked_meanwhile_is_not_held_up():
+    rbm = BinaryCDRBM(2, n_iter=1, random_state=0).fit(np.eye(4))
+    with Crew(2), threads._single_threaded_blas._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # ends a child that waits for the lock
+            try:
+                rbm.transform(np.eye(4))
+                assert threads._single_threaded_blas._inside == 0
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize(("length", "n_parts"), [(10, 3), (3, 3), (2, 5), (0, 1)])

@@ -1,6 +1,7 @@
 """Every hyper-parameter: what is refused, how, and what is taken."""
 
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -157,6 +158,10 @@ def test_construction_and_queries_do_not_check(X):
     rbm.transform(X)
 
 
+def test_numbers_of_any_type_are_taken(X):
+    make(learning_rate=Fraction(1, 10), weight_decay=Fraction(0)).fit(X)
+
+
 AUTO = [name for name in RULES if "'auto'" in RULES[name].allowed]
 
 
@@ -191,15 +196,33 @@ def test_auto_stands_for_an_allowed_value(name, persistent, X):
         assert getattr(strong, field) == p[name]
 
 
+def resolved(**changes):
+    """Return what "auto" stands for on 10,000 rows, or with these changes."""
+    usual = {"persistent": False, "statistics": "auto", "signal": 20.0}
+    return auto(**(usual | {"n_rows": 10_000, "n_components": 10} | changes))
+
+
 @pytest.mark.parametrize(
     ("n_rows", "decay"), [(10, 1e-3), (4000, 1e-3), (8000, 5e-4), (10**6, 4e-6)]
 )
 def test_auto_follows_the_number_of_rows(n_rows, decay):
-    sizes = {"n_rows": n_rows, "signal": 20.0, "n_components": 10}
-    assert auto(persistent=False, **sizes)["weight_decay"] == pytest.approx(decay)
-    assert auto(persistent=True, **sizes)["weight_decay"] == 0
-    weak = sizes | {"signal": 5.0}
-    assert auto(persistent=False, **weak)["weight_decay"] == 0
+    assert resolved(n_rows=n_rows)["weight_decay"] == pytest.approx(decay)
+    assert resolved(n_rows=n_rows, persistent=True)["weight_decay"] == 0
+
+
+@pytest.mark.parametrize(
+    ("statistics", "signal", "decays"),
+    [
+        ("auto", 20.0, True),
+        ("auto", 5.0, False),
+        ("probabilities", 5.0, True),
+        ("states", 20.0, False),
+    ],
+)
+def test_what_is_sampled_needs_no_weight_decay(statistics, signal, decays):
+    p = resolved(statistics=statistics, signal=signal)
+    assert p["statistics"] == ("probabilities" if decays else "states")
+    assert (p["weight_decay"] > 0) is decays
 
 
 @pytest.mark.parametrize(
@@ -218,19 +241,17 @@ def test_auto_follows_the_number_of_rows(n_rows, decay):
     ],
 )
 def test_auto_learning_rates(n_rows, n_components, rate, persistent_rate):
-    sizes = {"n_rows": n_rows, "signal": 20.0, "n_components": n_components}
     for persistent, expected in ((False, rate), (True, persistent_rate)):
-        resolved = auto(persistent=persistent, **sizes)
-        assert resolved["learning_rate"] == pytest.approx(expected)
+        p = resolved(persistent=persistent, n_rows=n_rows, n_components=n_components)
+        assert p["learning_rate"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("n_rows", "n_iter"), [(1, 100), (40, 100), (250, 40), (1000, 20), (10**6, 20)]
 )
 def test_few_rows_are_passed_over_more_often(n_rows, n_iter):
-    sizes = {"n_rows": n_rows, "signal": 20.0, "n_components": 10}
     for persistent in (False, True):
-        assert auto(persistent=persistent, **sizes)["n_iter"] == n_iter
+        assert resolved(persistent=persistent, n_rows=n_rows)["n_iter"] == n_iter
 
 
 @pytest.mark.parametrize(
@@ -246,6 +267,6 @@ def test_few_rows_are_passed_over_more_often(n_rows, n_iter):
     ],
 )
 def test_auto_follows_the_number_of_hidden_units(n_components, n_chains, cost):
-    sizes = {"n_rows": 10_000, "signal": 20.0, "n_components": n_components}
-    assert auto(persistent=True, **sizes)["n_chains"] == n_chains
-    assert auto(persistent=False, **sizes)["sparsity_cost"] == pytest.approx(cost)
+    assert resolved(persistent=True, n_components=n_components)["n_chains"] == n_chains
+    p = resolved(n_components=n_components)
+    assert p["sparsity_cost"] == pytest.approx(cost)

@@ -26,11 +26,13 @@ def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
     """Return rows as ``dtype``, or 1 above the threshold if there is one, else 0."""
     if binarize is None:
         return rows.astype(dtype, copy=False)
-    # A Python number is compared in the type of the rows.
     binarize = float(binarize)
+    values = rows.data if is_sparse(rows) else rows
+    # A Python number is compared in the type of the rows, to which it may be infinite.
+    with np.errstate(over="ignore"):
+        on = values > binarize
     if not is_sparse(rows):
-        return (rows > binarize).astype(dtype)
-    on = rows.data > binarize
+        return on.astype(dtype)
     rows = rows.astype(dtype)
     rows.data[...] = on
     return rows

@@ -28,18 +28,13 @@ def _controller() -> ThreadpoolController:
 
 
 def blas_threads() -> int:
-    """Return how many threads BLAS may use now; 1 where it cannot be told."""
+    """Return how many threads BLAS may use now; 1 where it cannot be told.
+
+    Outer limits hold that down: environment variables, the workers of joblib,
+    `threadpoolctl.threadpool_limits`.
+    """
     counts = [library["num_threads"] for library in _controller().info()]
     return max(1, min(counts, default=1))
-
-
-def usable_threads() -> int:
-    """Return how many threads are ours to use.
-
-    That is what BLAS may use now, which outer limits hold down (environment
-    variables, `threadpoolctl.threadpool_limits`, the workers of joblib).
-    """
-    return min(blas_threads(), os.cpu_count() or 1)
 
 
 class _SingleThreadedBlas:
@@ -50,9 +45,13 @@ class _SingleThreadedBlas:
     """
 
     def __init__(self) -> None:
+        self._limit: Any = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget who is inside."""
         self._lock = threading.Lock()
         self._inside = 0
-        self._limit: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
@@ -68,6 +67,9 @@ class _SingleThreadedBlas:
 
 
 _single_threaded_blas = _SingleThreadedBlas()
+if hasattr(os, "register_at_fork"):
+    # The child has none of the threads that are inside, or that hold the lock.
+    os.register_at_fork(after_in_child=_single_threaded_blas.renew)
 # On how many threads at once a task of `Crew.once` has been run.
 _run_once: dict[Callable[[], None], int] = {}
 
@@ -99,10 +101,10 @@ class _Job(Generic[T, R]):
                 self._results[i] = self._task(item)
             except BaseException as raised:  # noqa: BLE001, for the caller to raise
                 error = raised
-                self._drop()
+                self.drop()
             self._done.put(error)
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
         """Leave undone what nobody has begun."""
         with contextlib.suppress(IndexError):
             while True:
@@ -132,11 +134,6 @@ class Crew:
 
     def __enter__(self) -> Self:
         _single_threaded_blas.__enter__()
-        # The calling thread is one of the crew.
-        for _ in range(self.n_threads - 1):
-            helper = threading.Thread(target=self._help, name="skrbm", daemon=True)
-            helper.start()
-            self._helpers.append(helper)
         return self
 
     def __exit__(
@@ -145,11 +142,20 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for _ in self._helpers:
-            self._jobs.put(None)
-        while self._helpers:
-            self._helpers.pop().join()
-        _single_threaded_blas.__exit__()
+        try:
+            for _ in self._helpers:
+                self._jobs.put(None)
+            while self._helpers:
+                self._helpers.pop().join()
+        finally:
+            _single_threaded_blas.__exit__()
+
+    def _hire(self, n_helpers: int) -> None:
+        """Have so many threads beside the calling one, at least."""
+        while len(self._helpers) < n_helpers:
+            helper = threading.Thread(target=self._help, name="skrbm", daemon=True)
+            helper.start()
+            self._helpers.append(helper)
 
     def _help(self) -> None:
         """Help with one job after another."""
@@ -165,15 +171,20 @@ class Crew:
         """
         if len(items) == 1:  # for small models the time of a loop counts
             return [task(items[0])]
-        if not self._helpers or not items or self._sharing:
+        n_helpers = min(self.n_threads, len(items)) - 1
+        if n_helpers < 1 or self._sharing:
             return [task(item) for item in items]
         job = _Job(task, items)
         self._sharing = True
         try:
-            for _ in range(min(self.n_threads, len(items)) - 1):
+            self._hire(n_helpers)
+            for _ in range(n_helpers):
                 self._jobs.put(job)
             job.work()
             return job.results()
+        except BaseException:
+            job.drop()  # Ctrl-C may strike between two items
+            raise
         finally:
             self._sharing = False
 
