@@ -124,7 +124,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     shuffle : bool, default=True
         Whether to visit the rows in a new order in every epoch.
     warm_start : bool, default=False
-        Whether `fit` goes on from the model it finds instead of a new one.
+        Whether `fit` goes on from the model it finds instead of a new one.  With
+        `early_stopping` that one is kept if no epoch is better.
     early_stopping : bool, default=False
         Whether to hold rows out, stop when their score no longer rises, and keep
         the best epoch.

@@ -82,10 +82,8 @@ print(f"{len(X_train)} images to train on, {len(X_test)} to test on")
 # Some hidden units are on in few digits, others in many.  Standardising them lets the
 # penalty of the classifier treat all alike, and it converges in fewer steps.
 #
-# Both RBMs see the training set equally often, and go through the same grid.  Ours
-# samples its hidden units wherever they enter the gradient, which on these folds does
-# better than its default.  The classifier on pixels has as many candidates, for the
-# strength of its penalty.
+# Both RBMs see the training set equally often, and go through the same grid.  The
+# classifier on pixels has as many candidates, for the strength of its penalty.
 
 
 def to_unit_interval(X):

@@ -1,5 +1,5 @@
 """The mathematics of the model: arrays in, arrays out.
 
-Numpy and scipy, and threadpoolctl for threads; no estimator.  Imports run one way:
-training -> contrastive_divergence -> sampling -> energy -> parameters.
+Numpy and scipy, and threadpoolctl for threads; no estimator.  Imports run one way, from
+training down to parameters; pyproject.toml has the whole order, and it is checked.
 """
