@@ -13,9 +13,9 @@ import numpy as np
 from scipy import stats
 from scipy.special import logsumexp
 
-from skrbm._core import training
+from skrbm._core import sampling, training
 from skrbm._core.parameters import Parameters
-from skrbm._core.sampling import PHASES, SHUFFLE, Stream, draw
+from skrbm._core.sampling import PHASES, SHUFFLE, Stream
 from skrbm._core.training import HIDDEN_MEAN_RATE, SCHEDULES
 
 # Chance that one statistical test fails for a correct program with another seed.
@@ -110,7 +110,7 @@ def toss(x, *rngs):
     Each stream draws a part of the units.
     """
     drawn = [
-        draw(x[:, first:end].copy(), rng, scratch=np.empty_like(x[:, first:end]))
+        sampling.toss(sigmoid(x[:, first:end]), rng, np.empty_like(x[:, first:end]))
         for rng, (first, end) in zip(rngs, parts(x.shape[1], len(rngs)), strict=True)
     ]
     return np.hstack(drawn).astype(x.dtype)

@@ -10,12 +10,12 @@ from skrbm._core.operations import sigmoid
 from skrbm._core.sampling import (
     Stream,
     bernoulli,
-    draw,
     draw_rare,
     gibbs_chain,
     rows_of,
     settle,
     successes,
+    toss,
 )
 
 
@@ -153,13 +153,12 @@ def test_neighbouring_draws_are_independent():
     assert chi_square(counts, np.full(16, 1 / 16)) > FALSE_ALARM
 
 
-# -- draws of units, given their input -------------------------------------------
+# -- tosses: draws from probabilities that are known to be some ------------------
 
 
-def on(x, rng=None):
+def tossed(p, rng=None):
     """Return where units are on."""
-    x = np.asarray(x)
-    return draw(x, rng or Stream(0), scratch=np.empty_like(x))
+    return toss(p, rng or Stream(0), scratch=np.empty_like(p))
 
 
 class EvenStream(Stream):
@@ -171,67 +170,66 @@ class EvenStream(Stream):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_input_meets_its_probability_over_all_uniform_numbers(dtype):
+def test_every_probability_is_met_over_all_uniform_numbers(dtype):
     # Of n even numbers, those below p are the ceiling of n p, whatever p is.
     shape = (8, 16)
     n_calls = sampling._AHEAD // 128
-    inputs = [-40, -9.01, -1, -1e-3, 0, 1e-3, 1, 9.01, 40, *np.linspace(-7, 7, 50)]
-    for x in np.array(inputs, dtype):
+    values = [0, 1e-9, 1e-4, 0.3, 0.5, 1 - 1e-4, 1 - 1e-7, 1, *np.linspace(0, 1, 50)]
+    for p in np.array(values, dtype):
         rng = EvenStream(0)
-        ones = sum(on(np.full(shape, x), rng=rng).sum() for _ in range(n_calls))
-        assert ones == np.ceil(n_calls * 128 * sigmoid(np.array(x, float)))
+        ones = sum(tossed(np.full(shape, p), rng).sum() for _ in range(n_calls))
+        assert ones == np.ceil(n_calls * 128 * np.float64(p))
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (31, 41), (50, 70)])
-def test_certain_inputs_are_certain(shape):
-    assert on(np.full(shape, np.inf)).all()
-    assert not on(np.full(shape, -np.inf)).any()
-    assert on(np.full(shape, 200.0)).all()
-    with np.errstate(over="ignore", invalid="ignore"):  # see sigmoid
-        assert not on(np.full(shape, np.nan)).any()
-        assert not on(np.full(shape, -800.0)).any()
+def test_what_is_certain_is_certain(shape):
+    assert tossed(np.full(shape, 1.0)).all()
+    assert not tossed(np.full(shape, 0.0)).any()
+    with np.errstate(invalid="ignore"):  # see sigmoid
+        assert not tossed(np.full(shape, np.nan)).any()
 
 
-@pytest.mark.parametrize("shape", [(20, 64), (40, 64)])  # few and many at once
-def test_draws_have_the_probabilities_of_their_inputs(shape):
+@pytest.mark.parametrize("n_rows", [20, 40])  # few and many at once
+def test_tosses_have_their_probabilities(n_rows):
     # False-alarm rate 1e-6.
-    def of_inputs(p, rng):
-        parts = np.split(np.log(p / (1 - p)), len(p) // shape[0])
-        return np.vstack([on(part, rng) for part in parts])
+    def parts(p, rng):
+        return np.vstack([tossed(part, rng) for part in np.split(p, len(p) // n_rows)])
 
-    assert grid_p_value(of_inputs) > FALSE_ALARM
+    assert grid_p_value(parts) > FALSE_ALARM
 
 
-def test_draws_of_slightly_wrong_inputs_are_found_out():
+@pytest.mark.parametrize("n_rows", [20, 40])
+def test_slightly_wrong_tosses_are_found_out(n_rows):
     # Negative control.
     def wrong(p, rng):
-        parts = np.split(np.log(p / (1 - p)) + np.float32(0.04), 1000)
-        return np.vstack([on(part, rng=rng) for part in parts])
+        p = p + np.float32(0.04) * p * (1 - p)
+        return np.vstack([tossed(part, rng) for part in np.split(p, len(p) // n_rows)])
 
     assert grid_p_value(wrong) < FALSE_ALARM
 
 
-def test_many_draws_of_inputs_are_those_of_their_probabilities():
-    x = np.random.default_rng(0).normal(size=(50, 70)).astype(np.float32)
-    np.testing.assert_array_equal(on(x), bernoulli(sigmoid(x), Stream(0)))
+def test_many_tosses_are_draws():
+    p = np.random.default_rng(0).random((50, 70), np.float32)
+    np.testing.assert_array_equal(tossed(p), bernoulli(p, Stream(0)))
 
 
-def test_few_draws_never_meet_the_same_noise_again():
+def test_few_uniform_numbers_never_come_again():
     rng = Stream(0)
     shapes = [(10, 64), (10, 65), (1, 3)] * 40  # more than are drawn ahead
-    noise = np.concatenate([rng.little_noise(shape).ravel() for shape in shapes])
-    assert len(np.unique(noise)) == len(noise)
+    numbers = np.concatenate([rng.few_uniforms(shape).ravel() for shape in shapes])
+    assert len(np.unique(numbers)) == len(numbers)
 
 
-def test_noise_of_more_than_is_drawn_ahead():
-    assert Stream(0).little_noise((2, sampling._AHEAD)).shape == (2, sampling._AHEAD)
+def test_more_uniform_numbers_than_are_drawn_ahead():
+    shape = (2, sampling._AHEAD)
+    assert Stream(0).few_uniforms(shape).shape == shape
 
 
-def test_scratch_may_be_the_input():
-    for shape in [(5, 7), (50, 70)]:
-        x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        expected = on(x.copy())
-        np.testing.assert_array_equal(draw(x, Stream(0), scratch=x), expected)
+@pytest.mark.parametrize("shape", [(5, 7), (50, 70)])
+def test_scratch_may_be_the_probabilities(shape):
+    p = np.random.default_rng(0).random(shape, np.float32)
+    expected = tossed(p.copy())
+    np.testing.assert_array_equal(toss(p, Stream(0), scratch=p), expected)
 
 
 # -- rows and chains -------------------------------------------------------------
@@ -367,4 +365,6 @@ def test_certain_units_are_certain(size):
 
 def test_a_few_rare_units_are_drawn_like_others():
     x = np.random.default_rng(0).normal(-2, 2, (10, 20)).astype(np.float32)
-    np.testing.assert_array_equal(draw_rare(x.copy(), Stream(0)), np.flatnonzero(on(x)))
+    np.testing.assert_array_equal(
+        draw_rare(x.copy(), Stream(0)), np.flatnonzero(tossed(sigmoid(x)))
+    )

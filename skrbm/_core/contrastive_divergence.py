@@ -38,7 +38,7 @@ from skrbm._core.operations import (
     move_towards_product,
 )
 from skrbm._core.parameters import Apart, Stacked
-from skrbm._core.sampling import Stream, draw, drawn
+from skrbm._core.sampling import Stream, drawn, toss
 from skrbm._core.threads import Crew, cut
 from skrbm._core.tiles import DenseTile, SparseTile, count_tiles, shares
 from skrbm._core.types import Array, Rows
@@ -141,14 +141,13 @@ class MiniBatch:
 
     def _start(self, tile: DenseTile | SparseTile) -> None:
         """Run the positive phase, and have h for the negative one to start from."""
-        # H0 and Hk hold the inputs of the hidden units until all is drawn.
         tile.see_data()
         if self.sample_statistics:
-            tile.H0[...] = draw(tile.H0, tile.rng, scratch=tile.H0)
+            tile.H0[...] = toss(tile.H0, tile.rng, scratch=tile.H0)
         if self.persistent:
             tile.hold(tile.h)
         else:
-            tile.hold(tile.H0 if self.sample_statistics else tile.draw_h(tile.H0))
+            tile.hold(tile.H0 if self.sample_statistics else tile.states_of(tile.H0))
 
     def _sample(self, place: tuple[DenseTile | SparseTile, int]) -> None:
         """Draw a block of v ~ P(v | h)."""
@@ -158,17 +157,15 @@ class MiniBatch:
     def _go_on(self, tile: DenseTile | SparseTile) -> None:
         """Draw h ~ P(h | v) for a further step of the negative phase."""
         tile.see_sample()
-        tile.hold(tile.draw_h(tile.Hk))
+        tile.hold(tile.states_of(tile.Hk))
 
     def _finish(self, tile: DenseTile | SparseTile) -> None:
         """Have P(h | v), or states of h, of both phases."""
         tile.see_sample()
         if self.persistent or self.sample_statistics:
-            tile.hold(tile.draw_h(tile.Hk))
+            tile.hold(tile.states_of(tile.Hk))
         if self.sample_statistics:
             tile.Hk[...] = tile.h
-        else:
-            tile.activate()
         tile.deliver()
 
     def move_towards_activity(self, mean: Array, step: float) -> None:

@@ -181,13 +181,14 @@ def move_towards_product(mean: Array, w: Array, H: Array, step: float) -> None:
     gemv(step, H.T, w, beta=1 - step, y=mean, overwrite_y=True)
 
 
+# An array without dimensions is added in half the time of a Python number.
+_ONE = {char: np.ones((), char) for char in "fd"}
+
+
 def sigmoid(
-    x: Array,
-    intercept: Array | None = None,
-    scale: float = 1.0,
-    out: Array | None = None,
+    x: Array, intercept: Array | None = None, out: Array | None = None
 ) -> Array:
-    """Turn x into ``scale / (1 + exp(-(x + intercept)))``, in place without ``out``.
+    """Turn x into ``1 / (1 + exp(-(x + intercept)))``, in place without ``out``.
 
     Accurate to rounding for every x.  The exponential of a large -x may overflow
     to infinity, which gives the right limit; callers silence that warning once,
@@ -199,8 +200,8 @@ def sigmoid(
     else:
         np.subtract(-intercept, x, out=out)
     np.exp(out, out=out)
-    out += 1
-    return np.divide(scale, out, out=out)
+    np.add(out, _ONE[out.dtype.char], out=out)
+    return np.reciprocal(out, out=out)
 
 
 def softplus(x: Array) -> Array:

@@ -31,7 +31,7 @@ from skrbm._core.types import Array, DType, Rows, is_sparse
 # a multiple of 2^-15, is a word of 16 bits.
 N_WORDS = 1 << 15
 # Fewer draws than this take 53 random bits each: that costs more, but less than the
-# calls that it takes to do with 15.  Those for the next few calls are drawn at once.
+# calls that it takes to do with 15.
 _FEW_DRAWS = 2048
 _AHEAD = 8192
 # Below this probability `draw_rare` draws a unit at a discount.  The logit is a little
@@ -59,19 +59,16 @@ class Stream(np.random.Generator):
             self._parts[i] = Stream(*self._address, i)
         return self._parts[i]
 
-    def little_noise(self, shape: tuple[int, ...]) -> Array:
-        """Return logistic noise, for calls that want only a little.
+    def few_uniforms(self, shape: tuple[int, ...]) -> Array:
+        """Return uniform numbers, for calls that want only a few.
 
-        x exceeds log(u / (1 - u)), for a uniform number u, with probability sigmoid(x).
-        Noise for the next calls with the same shape is drawn ahead.
+        Those for the next calls with the same shape are drawn ahead.
         """
         try:
             return next(self._ahead[shape])
         except (KeyError, StopIteration):
             n_calls = _AHEAD // max(1, math.prod(shape)) or 1
-            u = self.random((n_calls, *shape))
-            with np.errstate(divide="ignore"):  # u may be 0
-                self._ahead[shape] = iter(np.log(u / (1 - u)))
+            self._ahead[shape] = iter(self.random((n_calls, *shape)))
             return next(self._ahead[shape])
 
 
@@ -101,19 +98,15 @@ def drawn(rows: Rows, rng: np.random.Generator) -> Rows:
     return rows
 
 
-def draw(
-    x: Array, rng: Stream, scratch: Array, intercept: Array | None = None
-) -> Array:
-    """Return booleans that are True with probability ``sigmoid(x + intercept)``.
+def toss(p: Array, rng: Stream, scratch: Array) -> Array:
+    """Return booleans that are True with probability p, in [0, 1].
 
-    May overwrite ``scratch``, which may be x itself.
+    May overwrite ``scratch``, which may be p itself.
     """
-    if x.size < _FEW_DRAWS:
-        if intercept is not None:
-            x = np.add(x, intercept, out=scratch)
-        return x > rng.little_noise(x.shape)
-    scaled = sigmoid(x, intercept, N_WORDS, out=scratch)
-    return settle(scaled, random_words(x.shape, rng), rng)
+    if p.size < _FEW_DRAWS:
+        return rng.few_uniforms(p.shape) < p
+    scaled = np.multiply(p, N_WORDS, out=scratch)
+    return settle(scaled, random_words(p.shape, rng), rng)
 
 
 def draw_rare(x: Array, rng: Stream) -> Array:
@@ -126,7 +119,7 @@ def draw_rare(x: Array, rng: Stream) -> Array:
     x = x.reshape(-1)
     frequent = np.flatnonzero(x > _RARE_LOGIT)
     if x.size < _FEW_DRAWS or len(frequent) > x.size >> 4:
-        return np.flatnonzero(draw(x, rng, scratch=x))
+        return np.flatnonzero(toss(sigmoid(x), rng, scratch=x))
     candidates = successes(x.size, _RARE, rng)
     candidates = candidates[x[candidates] <= _RARE_LOGIT]
     rare_on = rng.random(len(candidates)) * _RARE < sigmoid(x[candidates])

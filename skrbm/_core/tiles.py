@@ -13,7 +13,7 @@ import numpy as np
 
 from skrbm._core.operations import sigmoid, times, times_transposed
 from skrbm._core.parameters import Apart, Stacked
-from skrbm._core.sampling import Stream, draw, draw_rare, rows_of
+from skrbm._core.sampling import Stream, draw_rare, rows_of, toss
 from skrbm._core.threads import cut
 from skrbm._core.types import Array, Rows
 
@@ -49,22 +49,14 @@ class _Tile:
         self.whole = self.h.shape[1] == h.shape[1]
         if self.whole:
             self.H0, self.Hk = self.places
-            self.layers = [H] if len(self.h) == len(h) else [self.H0, self.Hk]
             self.scratch = self.h
         else:
-            both = np.concatenate(self.places)
-            self.H0, self.Hk = both[: len(self.places[0])], both[-len(self.h) :]
-            self.layers = [both]
+            self.H0, self.Hk = (np.array(place, order="C") for place in self.places)
             self.scratch = np.empty_like(self.Hk)
 
-    def draw_h(self, x: Array) -> Array:
-        """Return states of the hidden units whose inputs are x."""
-        return draw(x, self.rng, scratch=self.scratch)
-
-    def activate(self) -> None:
-        """Turn the inputs of the hidden units into probabilities."""
-        for H in self.layers:
-            sigmoid(H)
+    def states_of(self, p: Array) -> Array:
+        """Return states of hidden units that are on with probability p."""
+        return toss(p, self.rng, scratch=self.scratch)
 
     def deliver(self) -> None:
         """Put both phases where the mini-batch has them."""
@@ -97,22 +89,21 @@ class DenseTile(_Tile):
         self.blocks = [visible]
 
     def see_data(self) -> None:
-        """Put c + S0 W in H0."""
-        times(self.S0, self.W_below, out=self.H0)
+        """Put P(h=1 | v0) = sigmoid(c + S0 W) in H0."""
+        sigmoid(times(self.S0, self.W_below, out=self.H0))
 
     def see_sample(self) -> None:
-        """Put c + Sk W in Hk."""
-        times(self.Sk, self.W_below, out=self.Hk)
+        """Put P(h=1 | vk) = sigmoid(c + Sk W) in Hk."""
+        sigmoid(times(self.Sk, self.W_below, out=self.Hk))
 
     def hold(self, h: Array) -> None:
         """Keep states of the hidden units, for v to be drawn from."""
         self.h[...] = h
 
     def sample(self, _: int) -> None:
-        """Draw v ~ P(v | h) = sigmoid(b + Wh)."""
-        x = times_transposed(self.h_above, self.W_above, out=self.x)
-        on = draw(x, self.rng, scratch=x, intercept=self.b)
-        np.subtract(on, self.mu, out=self.v)
+        """Draw v ~ P(v=1 | h) = sigmoid(b + Wh)."""
+        p = sigmoid(times_transposed(self.h_above, self.W_above, out=self.x), self.b)
+        np.subtract(toss(p, self.rng, scratch=p), self.mu, out=self.v)
 
 
 class SparseTile(_Tile):
@@ -142,22 +133,23 @@ class SparseTile(_Tile):
         self.on: dict[int, tuple[Array, Array]] = {}
 
     def see_data(self) -> None:
-        """Put c + S0 W in H0."""
+        """Put P(h=1 | v0) = sigmoid(c + S0 W) in H0."""
         self.v0_mu = self._times(self.v0, self.H0)
 
     def see_sample(self) -> None:
-        """Put c + Sk W in Hk."""
+        """Put P(h=1 | vk) = sigmoid(c + Sk W) in Hk."""
         places = [self.on[i] for i in range(len(self.blocks))]
         self.vk = rows_of(places, self.shape, self.h.dtype)
         self.vk_mu = self._times(self.vk, self.Hk)
 
     def _times(self, v: Rows, out: Array) -> Array:
-        """Put c + SW in ``out`` and return v mu."""
+        """Put sigmoid(c + SW) in ``out`` and return v mu."""
         x = times(v, self.model.M_d_mu)
         v_M, v_mu = x[:, :-2], x[:, -1]
         np.outer(v_mu - self.mu_mu, self.model.a, out=out)
         out += self.model.c - self.model.mu_M
         out += v_M
+        sigmoid(out)
         return v_mu
 
     def hold(self, h: Array) -> None:
