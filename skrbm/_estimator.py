@@ -93,9 +93,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         are not penalised.  W shrinks by ``1 - learning_rate * weight_decay`` a
         mini-batch, past the momentum, with which the penalty is ``1 - momentum``
         times as strong; all at once every 512 rows or every mini-batch, whichever is
-        more, and at the end of an epoch.  "auto" is 4 over the number
-        of rows, 0.001 at most, and 0 with persistent chains or where the statistics
-        are states.
+        more, and at the end of an epoch.  "auto" is 4 over the number of rows, at
+        least 0.0005 (times ``n_components / 256`` for fewer than 256 units) and at
+        most 0.001, and 0 with persistent chains or where the statistics are states.
     sparsity_target : float, default=0.1
         Activity that the sparsity penalty pulls hidden units to.
     sparsity_cost : float or "auto", default="auto"

@@ -90,12 +90,14 @@ def auto(
     # Large steps of a small model, averaged, undo some of the bias; of very few rows,
     # which are passed over more often, smaller ones do.
     rate = 2 * step * min(1.0, math.sqrt(n_rows / 1000))
+    # A normal prior of precision 4 on each weight; but features, of many hidden units,
+    # want more of it than many rows leave.  The noise of sampled states holds weights
+    # back by itself.
+    decay = max(4 / n_rows, 0.0005 * min(1.0, n_components / 256))
     return rule | {
         "learning_rate": min(0.5, max(0.1, rate)),
         "learning_rate_schedule": "constant",
-        # A normal prior of precision 4 on each weight, within bounds; the noise of
-        # sampled states holds weights back by itself.
-        "weight_decay": 0.0 if statistics == "states" else min(0.001, 4 / n_rows),
+        "weight_decay": 0.0 if statistics == "states" else min(0.001, decay),
         # A few hidden units cannot afford to be sparse.
         "sparsity_cost": 0.3 * min(1.0, n_components / 500) ** 2,
     }

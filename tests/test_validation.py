@@ -203,11 +203,24 @@ def resolved(**changes):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "decay"), [(10, 1e-3), (4000, 1e-3), (8000, 5e-4), (10**6, 4e-6)]
+    ("n_rows", "n_components", "decay"),
+    [
+        (10, 16, 1e-3),
+        (4000, 16, 1e-3),
+        (8000, 16, 5e-4),
+        (10**6, 1, 4e-6),
+        (10**6, 16, 5e-4 / 16),
+        (10**6, 128, 2.5e-4),
+        (10**6, 256, 5e-4),
+        (10**6, np.uint8(255), 5e-4 * 255 / 256),
+        (10**6, 1000, 5e-4),
+        (10, 1000, 1e-3),
+    ],
 )
-def test_auto_follows_the_number_of_rows(n_rows, decay):
-    assert resolved(n_rows=n_rows)["weight_decay"] == pytest.approx(decay)
-    assert resolved(n_rows=n_rows, persistent=True)["weight_decay"] == 0
+def test_auto_weight_decay(n_rows, n_components, decay):
+    sizes = {"n_rows": n_rows, "n_components": n_components}
+    assert resolved(**sizes)["weight_decay"] == pytest.approx(decay)
+    assert resolved(**sizes, persistent=True)["weight_decay"] == 0
 
 
 @pytest.mark.parametrize(
