@@ -156,6 +156,18 @@ def test_blas_has_one_thread_within_and_what_it_had_afterwards():
 
 
 @pytest.mark.usefixtures("two")
+@pytest.mark.parametrize(
+    ("processors", "limit", "expected"), [(1, 2, 1), (9, 2, 2), (9, 1, 1)]
+)
+def test_the_default_takes_what_both_blas_and_a_container_allow(
+    processors, limit, expected, monkeypatch
+):
+    monkeypatch.setattr(_fitting, "cpu_count", lambda: processors)
+    with threadpool_limits(limit), _fitting.open_crew(None) as crew:
+        assert crew.n_threads == expected
+
+
+@pytest.mark.usefixtures("two")
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_blas_has_what_it_had_after_an_error(error, monkeypatch):
     def fail(*_):

@@ -57,7 +57,7 @@ def anneal(
     base: Array,
     betas: Array,
     v: Array,
-    rng: np.random.Generator,
+    rng: Stream,
 ) -> tuple[Array, Array]:
     """Carry rows along a path of temperatures; return log weights and last rows.
 

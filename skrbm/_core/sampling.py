@@ -72,7 +72,7 @@ class Stream(np.random.Generator):
             return next(self._ahead[shape])
 
 
-def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> Array:
+def bernoulli(p: Array, rng: Stream, out: Array | None = None) -> Array:
     """Draw 1 with probability p and 0 otherwise, elementwise and exactly.
 
     A p outside [0, 1] counts as 0 or 1.  ``out`` may be p itself, or an array of
@@ -81,15 +81,15 @@ def bernoulli(p: Array, rng: np.random.Generator, out: Array | None = None) -> A
     if p.size < _FEW_DRAWS:
         on = rng.random(p.shape) < p
     else:
-        scaled = np.clip(p, 0, 1) * p.dtype.type(N_WORDS)
-        on = settle(scaled, random_words(p.shape, rng), rng)
+        within = np.clip(p, 0, 1)
+        on = toss(within, rng, scratch=within)
     if out is None:
         return on.astype(p.dtype)
     out[...] = on
     return out
 
 
-def drawn(rows: Rows, rng: np.random.Generator) -> Rows:
+def drawn(rows: Rows, rng: Stream) -> Rows:
     """Return rows whose values are drawn, each with itself as its probability."""
     if not is_sparse(rows):
         return bernoulli(rows, rng)
@@ -184,9 +184,7 @@ def rows_of(
 
 
 @np.errstate(over="ignore")  # of exp(-x), see sigmoid
-def gibbs_chain(
-    parameters: Parameters, v: Rows, n_steps: int, rng: np.random.Generator
-) -> Array:
+def gibbs_chain(parameters: Parameters, v: Rows, n_steps: int, rng: Stream) -> Array:
     """Return v after ``n_steps`` times h ~ P(h | v), v ~ P(v | h)."""
     for _ in range(n_steps):
         p = hidden_probabilities(parameters, v)
