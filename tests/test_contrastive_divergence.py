@@ -581,6 +581,27 @@ def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():
         np.testing.assert_array_equal(other_H, H)
 
 
+def test_blocks_may_be_drawn_in_any_order():
+    n, n_features, n_components = 150, 2000, 6
+    rng = np.random.default_rng(0)
+    model = Parameters(
+        rng.normal(size=(n_features, n_components)) * 0.1,
+        rng.normal(size=n_features) - 3,
+        np.zeros(n_components),
+    )
+    h = rng.random((n, n_components)) < 0.5
+
+    def drawn(order):
+        mini_batch = mini_batch_of(model, n, mu=np.full(n_features, 0.05), sparse=True)
+        (tile,) = mini_batch.tiles
+        tile.hold(h)
+        for i in order:
+            tile.sample(i)
+        return [tile.on[i] for i in sorted(order)]
+
+    np.testing.assert_equal(drawn([1, 0]), drawn([0, 1]))
+
+
 def test_the_number_of_tasks_depends_on_the_terms():
     assert count_tasks(0) == 1
     assert count_tasks(10 * 784 * 500) == 1  # over in no time
