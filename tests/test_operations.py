@@ -18,6 +18,13 @@ def numbers(*shape):
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
+@pytest.fixture(params=[True, False], ids=["small-kernels", "no-small-kernels"])
+def small_kernels(request, monkeypatch):
+    monkeypatch.setattr(operations, "_has_small_kernels", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.usefixtures("small_kernels")
 @pytest.mark.parametrize(("n", "f", "c"), SHAPES)
 def test_products_that_are_cut_are_whole(n, f, c):
     x, W = numbers(n, f), numbers(f, c)
@@ -29,6 +36,7 @@ def test_products_that_are_cut_are_whole(n, f, c):
     np.testing.assert_allclose(operations.times(x, W), expected, atol=tolerance)
 
 
+@pytest.mark.usefixtures("small_kernels")
 @pytest.mark.parametrize(("n", "f", "c"), SHAPES)
 def test_transposed_products_that_are_cut_are_whole(n, f, c):
     h, W = numbers(n, c), numbers(f, c)
@@ -41,21 +49,46 @@ def test_transposed_products_that_are_cut_are_whole(n, f, c):
     np.testing.assert_allclose(result, expected, atol=tolerance)
 
 
-def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(monkeypatch):
+# Rows, and the parts of each product of theirs on 784 x 500, the last one smaller.
+@pytest.mark.parametrize(
+    ("n", "n_parts", "n_parts_transposed"), [(1, 1, 1), (10, 8, 7), (100, 1, 98)]
+)
+def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(
+    n, n_parts, n_parts_transposed, small_kernels, monkeypatch
+):
     shapes = []
 
     def matmul(x, W, out):
-        shapes.append((*x.shape, W.shape[1]))
+        number = len(W) if W.ndim == 3 else 1
+        if W.size:
+            shapes.extend([(*x.shape, W.shape[-1])] * number)
         return out
 
     monkeypatch.setattr(operations.np, "matmul", matmul)
-    x, h, W = numbers(10, 784), numbers(10, 500), numbers(784, 500)
-    operations.times(x, W, out=numbers(10, 500))
-    assert len(shapes) == 5
-    operations.times_transposed(h, W, out=numbers(10, 784))
-    assert len(shapes) == 5 + 7
-    assert max(np.prod(shapes, axis=1)) <= operations.SMALL_TERMS
-    assert max(n * f for n, _, f in shapes[5:]) <= operations._SMALL_RESULTS
+    monkeypatch.setattr(operations.np, "dot", matmul)
+    x, h, W = numbers(n, 784), numbers(n, 500), numbers(784, 500)
+    operations.times(x, W, out=numbers(n, 500))
+    assert len(shapes) == (n_parts if small_kernels else 1)
+    operations.times_transposed(h, W, out=numbers(n, 784))
+    transposed = shapes[n_parts if small_kernels else 1 :]
+    assert len(transposed) == (n_parts_transposed if small_kernels else 1)
+    if small_kernels and n == 10:
+        assert max(np.prod(shapes, axis=1)) <= operations.SMALL_TERMS
+    if len(transposed) > 1:
+        assert max(np.prod(transposed, axis=1)) <= operations.SMALL_TERMS
+        assert max(n * f for n, _, f in transposed) <= operations._SMALL_RESULTS
+
+
+def test_small_kernels_are_known_by_the_name_of_the_processor(monkeypatch):
+    def has_small_kernels(*names):
+        libraries = [{"architecture": name} if name else {} for name in names]
+        monkeypatch.setattr(operations, "blas_libraries", lambda: libraries)
+        return operations._has_small_kernels.__wrapped__()
+
+    assert has_small_kernels("SkylakeX", "SapphireRapids")
+    assert not has_small_kernels("SkylakeX", "Haswell")
+    assert not has_small_kernels("SkylakeX", None)  # not OpenBLAS
+    assert not has_small_kernels()
 
 
 @pytest.mark.parametrize("in_cache", [1, 17, 10**6])

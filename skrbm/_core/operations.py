@@ -14,20 +14,23 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import cython_blas, get_blas_funcs
 
+from skrbm._core.threads import blas_libraries
 from skrbm._core.types import Array, Rows
 
-# With fewer rows than this, scipy's direct calls of BLAS are faster than numpy's
-# product where a matrix is transposed.
-_FEW_ROWS = 48
-# A product of so few terms OpenBLAS works out as it stands, while for a larger one it
-# first copies both matrices: about half of the time where there are few rows.
+# A product of so few terms OpenBLAS works out as it stands where it has kernels for
+# that, while for a larger one it first copies both matrices: with few rows more than
+# half of the time.
 SMALL_TERMS = 10**6
-# Results that such a product may have where a matrix is transposed.
-_SMALL_RESULTS = 1200
-# Parts with fewer columns, or rows, of W than this take longer than the copies.
-_LEAST_COLUMNS, _LEAST_ROWS = 96, 24
-# So do the calls where a row of W is shorter.
-_SHORT_ROW = 128
+_HAVE_SMALL_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # all of AVX-512
+# Results that such a product may have where a matrix is transposed, and the terms that
+# each has at least.
+_SMALL_RESULTS, _LEAST_TERMS = 1200, 32
+# Columns of W that are taken together: short pieces of rows that lie 2^k apart drive
+# each other out of the cache.
+_COLUMNS = 64
+# Half as many are taken where W has no more rows than the processor has places to
+# remember pages of memory.
+_FEW_FEATURES = 1536
 # Numbers that stay in the second-level cache from when they are read until they are
 # written.
 _IN_CACHE = 1 << 16
@@ -36,6 +39,13 @@ _IN_CACHE = 1 << 16
 @functools.cache
 def _blas(name: str, dtype: np.dtype[Any]) -> Callable[..., Array]:
     return get_blas_funcs(name, dtype=dtype)
+
+
+@functools.cache
+def _has_small_kernels() -> bool:
+    """Say whether BLAS works out small products as they stand."""
+    names = {library.get("architecture") for library in blas_libraries()}
+    return bool(names) and names <= _HAVE_SMALL_KERNELS
 
 
 def times(x: Rows, W: Array, out: Array | None = None) -> Array:
@@ -48,31 +58,50 @@ def times(x: Rows, W: Array, out: Array | None = None) -> Array:
         return out
     if out is None:
         return np.dot(x, W)
-    width = SMALL_TERMS // x.size // 16 * 16  # whole vectors
-    if not _LEAST_COLUMNS <= width < W.shape[1]:
+    width = _width(*x.shape)
+    if not 0 < width < W.shape[1]:
         # np.dot takes less time to call, but copies matrices whose rows lie apart.
         return (np.dot if W.flags.c_contiguous else np.matmul)(x, W, out=out)
-    for start in range(0, W.shape[1], width):
-        part = slice(start, start + width)
-        np.matmul(x, W[:, part], out=out[:, part])
+    whole = W.shape[1] // width * width
+    np.matmul(x, _parts(W[:, :whole], width), out=_parts(out[:, :whole], width))
+    np.matmul(x, W[:, whole:], out=out[:, whole:])
     return out
 
 
 def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     """Return ``h W'``."""
     # h: (n, c)  W: (f, c) -> (n, f)
-    n, c = h.shape
-    if out is None or n >= _FEW_ROWS:
+    height = _height(*h.shape)
+    if out is None or not 0 < height < len(W):
         return np.matmul(h, W.T, out=out)
-    height = min(_SMALL_RESULTS // n, SMALL_TERMS // h.size) // 8 * 8
-    if c < _SHORT_ROW or not _LEAST_ROWS <= height < len(W):
-        gemm = _blas("gemm", W.dtype)
-        gemm(1.0, W.T, h.T, 0.0, out.T, trans_a=True, overwrite_c=True)
-        return out
-    for start in range(0, len(W), height):
-        part = slice(start, start + height)
-        np.matmul(h, W[part].T, out=out[:, part])
+    whole = len(W) // height * height
+    np.matmul(h, _parts(W[:whole].T, height), out=_parts(out[:, :whole], height))
+    np.matmul(h, W[whole:].T, out=out[:, whole:])
     return out
+
+
+def _width(n: int, f: int) -> int:
+    """Return how many columns of W (f, c) n rows are multiplied with at a time.
+
+    0 if there is nothing to gain from parts, as for a product with a vector.
+    """
+    if n <= 1 or not _has_small_kernels():
+        return 0
+    width = SMALL_TERMS // (n * f)
+    step = _COLUMNS if width >= _COLUMNS or f > _FEW_FEATURES else _COLUMNS // 2
+    return width // step * step
+
+
+def _height(n: int, c: int) -> int:
+    """Return how many rows of W (f, c) n rows are multiplied with at a time, or 0."""
+    if n <= 1 or c < _LEAST_TERMS or not _has_small_kernels():
+        return 0
+    return min(_SMALL_RESULTS // n, SMALL_TERMS // (n * c)) // 8 * 8
+
+
+def _parts(A: Array, width: int) -> Array:
+    """Return a view of the columns of A, so many at a time: (number, n, width)."""
+    return A.reshape(len(A), -1, width).transpose(1, 0, 2)
 
 
 class AddProduct:

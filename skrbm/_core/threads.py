@@ -27,13 +27,18 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
+def blas_libraries() -> list[dict[str, Any]]:
+    """Return what is known of each BLAS in this process, and its state."""
+    return _controller().info()
+
+
 def blas_threads() -> int:
     """Return how many threads BLAS may use now; 1 where it cannot be told.
 
     Outer limits hold that down: environment variables, the workers of joblib,
     `threadpoolctl.threadpool_limits`.
     """
-    counts = [library["num_threads"] for library in _controller().info()]
+    counts = [library["num_threads"] for library in blas_libraries()]
     return max(1, min(counts, default=1))
 
 
