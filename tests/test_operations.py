@@ -91,15 +91,26 @@ def test_small_kernels_are_known_by_the_name_of_the_processor(monkeypatch):
     assert not has_small_kernels()
 
 
-@pytest.mark.parametrize("in_cache", [1, 17, 10**6])
-def test_a_sparse_product_is_added_in_parts(in_cache, monkeypatch):
-    monkeypatch.setattr(operations, "_IN_CACHE", in_cache)
+@pytest.mark.parametrize("public", [True, False])
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_a_sparse_product_is_added_in_place(dtype, index, public, monkeypatch):
+    if public:
+        monkeypatch.setattr(operations, "_csc_matvecs", None)
+    else:
+        assert operations._csc_matvecs is not None
     rng = np.random.default_rng(0)
-    v = sparse.csr_array(rng.random((12, 40)) * (rng.random((12, 40)) < 0.1))
-    W, G = rng.random((40, 5)), rng.random((12, 5))
-    expected = W + v.toarray().T @ G
+    v = sparse.csr_array(
+        (rng.random((12, 40)) * (rng.random((12, 40)) < 0.1)), dtype=dtype
+    )
+    v.indices, v.indptr = v.indices.astype(index), v.indptr.astype(index)
+    # A part of larger arrays, which may not be written to beside it.
+    larger, G = rng.random((43, 5)).astype(dtype), rng.random((14, 5)).astype(dtype)
+    W, G = larger[1:-2], G[1:-1]
+    expected = larger.copy()
+    expected[1:-2] += v.toarray().T @ G
     operations.add_sparse_product(W, v, G)
-    np.testing.assert_allclose(W, expected, rtol=1e-12)
+    np.testing.assert_allclose(larger, expected, rtol=1e-5 if dtype == "f" else 1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -251,15 +251,15 @@ class MiniBatch:
             np.multiply(c, keep, out=c)
         tiles = [cast("SparseTile", tile) for tile in self.tiles]
         phases = [(x.v0, x.v0_mu) for x in tiles] + [(x.vk, x.vk_mu) for x in tiles]
-        G = np.column_stack([G, r])
+        G = np.column_stack([G, r, np.zeros_like(r)])  # 0 for mu
         total = np.dot(np.ones_like(r), G)
-        c += total[:-1]
-        joint[-2, :-1] -= total
+        c += total[:-2]
+        joint[-2] -= total
         start = 0
         for v, v_mu in phases:
             rows = slice(start, start + len(v_mu))
-            add_sparse_product(joint[:-2, :-1], v, G[rows])
-            joint[-1, :-1] += v_mu @ G[rows]
+            add_sparse_product(joint[:-2], v, G[rows])
+            joint[-1] += v_mu @ G[rows]
             start = rows.stop
         if onto is not None:
             changed = onto.joint[:, :-1]  # all but mu

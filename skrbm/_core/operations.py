@@ -5,17 +5,25 @@ They are what another array library would replace first.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import cython_blas, get_blas_funcs
 
 from skrbm._core.threads import blas_libraries
 from skrbm._core.types import Array, Rows
+
+# scipy's product of a CSC matrix adds to what there is, of which its public functions
+# make no use: with them all of a matrix has to be worked out before it is added.
+_csc_matvecs: Callable[..., None] | None = None
+with contextlib.suppress(ImportError):
+    from scipy.sparse._sparsetools import csc_matvecs
+
+    _csc_matvecs = csc_matvecs
 
 # A product of so few terms OpenBLAS works out as it stands where it has kernels for
 # that, while for a larger one it first copies both matrices: with few rows more than
@@ -31,9 +39,6 @@ _COLUMNS = 64
 # Half as many are taken where W has no more rows than the processor has places to
 # remember pages of memory.
 _FEW_FEATURES = 1536
-# Numbers that stay in the second-level cache from when they are read until they are
-# written.
-_IN_CACHE = 1 << 16
 
 
 @functools.cache
@@ -182,19 +187,17 @@ def touch_buffers() -> None:
 
 
 def add_sparse_product(W: Array, v: Rows, G: Array) -> None:
-    """Compute ``W += v'G`` in place, for a v that may be sparse, or not after all."""
+    """Compute ``W += v'G`` in place, for a v that may be sparse, or not after all.
+
+    W and G are in C order.
+    """
     # v: (n, f)  G: (n, c) -> (f, c)
-    if isinstance(v, np.ndarray):
+    if isinstance(v, np.ndarray) or _csc_matvecs is None:
         W += v.T @ G
         return
-    # Only the features that some row uses are touched.
-    features, position = np.unique(v.indices, return_inverse=True)
-    shape = (v.shape[0], len(features))
-    change = sparse.csr_array((v.data, position, v.indptr), shape).T @ G
-    n_rows = max(1, _IN_CACHE // change.shape[1])
-    for start in range(0, len(features), n_rows):
-        part = slice(start, start + n_rows)
-        W[features[part]] += change[part]
+    # A CSR matrix is that of its transpose as CSC.
+    sizes, arrays = (*v.shape[::-1], G.shape[1]), (v.indptr, v.indices, v.data)
+    _csc_matvecs(*sizes, *arrays, G.reshape(-1), W.reshape(-1))
 
 
 def move_towards(mean: Array, value: Array, step: float) -> None:
