@@ -77,8 +77,10 @@ def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     """Return ``h W'``."""
     # h: (n, c)  W: (f, c) -> (n, f)
     height = _height(*h.shape)
-    if out is None or not 0 < height < len(W):
+    if not 0 < height < len(W):
         return np.matmul(h, W.T, out=out)
+    if out is None:
+        out = np.empty((len(h), len(W)), np.result_type(h, W))
     whole = len(W) // height * height
     np.matmul(h, _parts(W[:whole].T, height), out=_parts(out[:, :whole], height))
     np.matmul(h, W[whole:].T, out=out[:, whole:])
