@@ -493,12 +493,12 @@ def test_the_rows_are_those_named_in_their_order(make, threshold):
 @pytest.mark.parametrize(
     ("make", "shape", "counts"),
     [
-        (np.asarray, (400, 784, 500), (1, 2)),
+        (np.asarray, (400, 784, 500), (2, 1)),
         (np.asarray, (1030, 300, 220), (2, 1)),
         (np.asarray, (4200, 300, 220), (4, 1)),
         (np.asarray, (70, 2100, 2000), (1, 4)),
-        (np.asarray, (700, 800, 600), (2, 2)),
-        (np.asarray, (100, 784, 500), (1, 2)),
+        (np.asarray, (150, 2000, 900), (2, 2)),
+        (np.asarray, (100, 784, 600), (1, 2)),
         (sparse.csr_array, (400, 784, 500), (2, 1)),
         (sparse.csr_array, (1030, 300, 220), (2, 1)),
         (sparse.csr_array, (70, 1024, 1000), (1, 1)),
@@ -611,16 +611,28 @@ def test_the_number_of_tasks_depends_on_the_terms():
     assert count_tasks(10**12) == MAX_TILES
 
 
-def test_the_longer_side_is_cut():
+def test_rows_are_cut_where_there_are_many_and_else_units(monkeypatch):
+    monkeypatch.setattr(tiles, "copies_weights", lambda n, f: True)
     assert count_tiles(10, 784, 500) == (1, 1)
     assert count_tiles(20, 784, 500) == (1, 2)
-    assert count_tiles(500, 784, 500) == (1, 2)
-    assert count_tiles(501, 784, 500) == (2, 1)
-    assert count_tiles(100, 10_000, 1000) == (1, 8)
-    assert count_tiles(800, 10_000, 1000) == (4, 4)
+    assert count_tiles(95, 784, 500) == (1, 2)
+    assert count_tiles(100, 784, 500) == (2, 1)
+    assert count_tiles(199, 1568, 1000) == (2, 2)
+    assert count_tiles(400, 1568, 1000) == (4, 2)
+    assert count_tiles(100, 10_000, 1000) == (2, 4)
     assert count_tiles(10**6, 784, 500) == (MAX_TILES, 1)
     assert count_tiles(100, 10**6, 4) == (2, 1)  # few units
     assert count_tiles(95, 10**6, 4) == (1, 1)  # and few rows
+
+
+def test_rows_are_cut_where_that_costs_no_copies(monkeypatch):
+    monkeypatch.setattr(tiles, "copies_weights", lambda n, f: n > 20)
+    assert count_tiles(10, 784, 500) == (1, 1)
+    assert count_tiles(15, 2000, 2000) == (1, 2)
+    assert count_tiles(17, 784, 500) == (2, 1)
+    assert count_tiles(40, 784, 500) == (2, 1)
+    assert count_tiles(41, 784, 500) == (1, 2)
+    assert count_tiles(100, 784, 500) == (2, 1)
 
 
 def test_sparse_rows_are_cut_by_rows_alone():

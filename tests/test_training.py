@@ -301,14 +301,14 @@ def test_shares_draw_from_streams_of_their_own(n_chains):
 def test_parts_of_the_units_draw_from_streams_of_their_own(n_chains):
     # Two parts of the same units, under the same model: only their draws differ.
     X = np.hstack([half_of_the_rows()] * 2)
-    assert count_tiles(96, 1024, 400) == (1, 2)
-    after = train_on_zeros(X, 400, n_chains)
+    assert count_tiles(96, 1024, 500) == (1, 2)
+    after = train_on_zeros(X, 500, n_chains)
     # Of two numbers of 96 tosses, 0.058 are the same: six standard errors of 512.
     same = np.mean(after.parameters.b[:512] == after.parameters.b[512:])
     assert abs(same - 0.058) < 6 * np.sqrt(0.058 / 512)
     if n_chains is not None:
-        same = np.mean(after.chains[:, :200] == after.chains[:, 200:])
-        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 200)
+        same = np.mean(after.chains[:, :250] == after.chains[:, 250:])
+        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 250)
 
 
 # -- schedules and penalties -----------------------------------------------------

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -42,6 +42,22 @@ from skrbm._core.sampling import Stream, drawn, toss
 from skrbm._core.threads import Crew, cut
 from skrbm._core.tiles import DenseTile, SparseTile, count_tiles, shares
 from skrbm._core.types import Array, Rows
+
+
+class _Group:
+    """Tiles that wait for each other between the halves of a step, and for no others.
+
+    ``loads`` has the positive rows to load, each with the tile that does, and
+    ``blocks`` every block of visible units to draw, with its tile.
+    """
+
+    def __init__(
+        self,
+        loads: list[tuple[slice, DenseTile | SparseTile]],
+        tiles: Sequence[DenseTile | SparseTile],
+    ) -> None:
+        self.loads, self.tiles = loads, tiles
+        self.blocks = [(tile, i) for tile in tiles for i in range(len(tile.blocks))]
 
 
 class MiniBatch:
@@ -104,10 +120,13 @@ class MiniBatch:
                 self.tiles.append(DenseTile(*layers, share, units, stream(i)))
         # The rows of a share are loaded once, for all its tiles, by the first of them.
         firsts = self.tiles[::n_parts]
-        self.loads = [(x.rows, tile) for x, tile in zip(cuts, firsts, strict=True)]
-        self.blocks = [
-            (tile, i) for tile in self.tiles for i in range(len(tile.blocks))
-        ]
+        loads = [(x.rows, tile) for x, tile in zip(cuts, firsts, strict=True)]
+        # Dense tiles with all units go through both phases without waiting for another.
+        if n_parts == 1 and not self.sparse:
+            pairs = zip(loads, self.tiles, strict=True)
+            self.groups = [_Group([load], [tile]) for load, tile in pairs]
+        else:
+            self.groups = [_Group(loads, self.tiles)]
         self.n_slabs = min(len(self.tiles), max(1, n_features // 64))
         self._sums: tuple[Array, list[list[tuple[slice, AddProduct]]]] | None = None
 
@@ -116,13 +135,18 @@ class MiniBatch:
 
         The hidden layers hold probabilities unless statistics are to be sampled.
         """
-        self.crew.map(functools.partial(self._load, X, index), self.loads)
-        self.crew.map(self._start, self.tiles)
+        self.crew.map(functools.partial(self._run_group, X, index), self.groups)
+
+    def _run_group(self, X: Rows, index: Array, group: _Group) -> None:
+        """Run both phases on tiles that need no others."""
+        loads, tiles, blocks = group.loads, group.tiles, group.blocks
+        self.crew.map(functools.partial(self._load, X, index), loads)
+        self.crew.map(self._start, tiles)
         for _ in range(self.n_gibbs_steps - 1):
-            self.crew.map(self._sample, self.blocks)
-            self.crew.map(self._go_on, self.tiles)
-        self.crew.map(self._sample, self.blocks)
-        self.crew.map(self._finish, self.tiles)
+            self.crew.map(self._sample, blocks)
+            self.crew.map(self._go_on, tiles)
+        self.crew.map(self._sample, blocks)
+        self.crew.map(self._finish, tiles)
 
     def _load(
         self, X: Rows, index: Array, place: tuple[slice, DenseTile | SparseTile]

@@ -99,6 +99,11 @@ def _width(n: int, f: int) -> int:
     return width // step * step
 
 
+def copies_weights(n: int, f: int) -> bool:
+    """Say whether products of n rows with W (f, c) cost a copy of W."""
+    return not _width(n, f)
+
+
 def _height(n: int, c: int) -> int:
     """Return how many rows of W (f, c) n rows are multiplied with at a time, or 0."""
     if n <= 1 or c < _LEAST_TERMS or not _has_small_kernels():

@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skrbm._core.operations import sigmoid, times, times_transposed
+from skrbm._core.operations import (
+    copies_weights,
+    sigmoid,
+    times,
+    times_transposed,
+)
 from skrbm._core.parameters import Apart, Stacked
 from skrbm._core.sampling import Stream, draw_rare, rows_of, toss
 from skrbm._core.threads import cut
@@ -182,8 +187,10 @@ def count_tiles(
 ) -> tuple[int, int]:
     """Return in how many shares to cut the rows, and in how many parts the units.
 
-    Before BLAS multiplies it copies both matrices: a share costs a copy of W, a part
-    one of its rows.  So the longer side is halved, until there are enough tiles or they
+    Shares need nothing of each other.  But before BLAS multiplies it copies both
+    matrices: a share of the rows costs a copy of W, a part of the units one of the
+    rows.  Rows are halved where there are many of them, or so few that they are
+    multiplied without the copy, and else units, until there are enough tiles or they
     get small.  The products of sparse rows, which keep the interpreter lock, are cut by
     rows alone, and where there are more of them.
     """
@@ -191,7 +198,14 @@ def count_tiles(
     n_shares = n_parts = 1
     while n_shares * n_parts < n_tasks:
         rows, units = n_rows // n_shares, min(n_features, n_components) // n_parts
-        if rows >= (192 if sparse else 96) and (sparse or rows > units):
+        if sparse:
+            by_rows = rows >= 192
+        elif rows >= 96:
+            by_rows = 5 * rows >= units
+        else:
+            few = rows >= 16 and not copies_weights(-(-rows // 2), n_features)
+            by_rows = few and n_parts == 1
+        if by_rows:
             n_shares *= 2
         elif units >= 128 and not sparse:
             n_parts *= 2
