@@ -529,6 +529,9 @@ def test_large_mini_batches_get_the_plain_gradient(
         mini_batch = mini_batch_of(model, n, chains, mu, sparse=is_sparse, crew=crew)
         assert counts == count_tiles(n, n_features, n_components, sparse=is_sparse)
         assert len(mini_batch.tiles) == mini_batch.n_slabs == np.prod(counts)
+        # Only parts of the units, and blocks of sparse samples, wait for each other.
+        together = is_sparse or counts[1] > 1
+        assert len(mini_batch.groups) == (1 if together else counts[0])
         run(mini_batch, batch)
         V, H = visible(mini_batch), mini_batch.H.copy()
         return V, H, gradient(mini_batch, lam), chains

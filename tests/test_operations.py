@@ -79,6 +79,18 @@ def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(
         assert max(n * f for n, _, f in transposed) <= operations._SMALL_RESULTS
 
 
+def test_few_rows_cost_no_copy_of_the_weights(small_kernels):
+    for n, f, few in [
+        (2, 784, True),
+        (39, 784, True),
+        (40, 784, False),
+        (7, 2000, True),
+        (8, 2000, False),
+        (1, 784, False),
+    ]:
+        assert operations.copies_weights(n, f) == (not (few and small_kernels))
+
+
 def test_small_kernels_are_known_by_the_name_of_the_processor(monkeypatch):
     def has_small_kernels(*names):
         libraries = [{"architecture": name} if name else {} for name in names]
@@ -100,9 +112,8 @@ def test_a_sparse_product_is_added_in_place(dtype, index, public, monkeypatch):
     else:
         assert operations._csc_matvecs is not None
     rng = np.random.default_rng(0)
-    v = sparse.csr_array(
-        (rng.random((12, 40)) * (rng.random((12, 40)) < 0.1)), dtype=dtype
-    )
+    rows = rng.random((12, 40)) * (rng.random((12, 40)) < 0.1)
+    v = sparse.csr_array(rows.astype(dtype))
     v.indices, v.indptr = v.indices.astype(index), v.indptr.astype(index)
     # A part of larger arrays, which may not be written to beside it.
     larger, G = rng.random((43, 5)).astype(dtype), rng.random((14, 5)).astype(dtype)
