@@ -6,9 +6,9 @@ They are read from the directory named by the environment variable SKRBM_DATA, o
 - ``NAME.npz`` with bit-packed ``train``, ``valid``, ``test`` (`numpy.packbits` along
   axis 1), ``n_features`` and, where there are labels, ``y_train``, ``y_valid``,
   ``y_test``, from the usual splits: connect4, mushrooms, dna and ocr_letters of
-  Larochelle & Murray (2011), nltcs, plants, msweb and cwebkb of Lowd & Davis (2010)
-  and Van Haaren & Davis (2012); they are collected in the GitHub repositories
-  UCLA-StarAI/Density-Estimation-Datasets and nicoladimauro/dcsn.
+  Larochelle & Murray (2011), nltcs, plants, msweb, cwebkb, ad and msnbc of Lowd &
+  Davis (2010) and Van Haaren & Davis (2012); they are collected in the GitHub
+  repositories UCLA-StarAI/Density-Estimation-Datasets and nicoladimauro/dcsn.
 - ``mnist.npz`` with ``x_train``, ``y_train``, ``x_test``, ``y_test`` (LeCun et al.
   1998), uint8.
 """
