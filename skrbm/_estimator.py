@@ -112,7 +112,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         with this weight of one mini-batch (float in (0, 1), corrected for its
         start [6]_), that of all updates of so many last epochs (int [5]_), or none.
         The parameters are looked at every 512 rows or every mini-batch,
-        whichever is more, and once an epoch at least.  "auto" is 0.002.
+        whichever is more, and once an epoch at least.  For the mean of so many
+        epochs those of each are kept, pickles included.  "auto" is 0.002.
     weight_scale : float, default=0.01
         Standard deviation of the initial weights.
     visible_intercept_init : "logit" or float, default="logit"
@@ -142,7 +143,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Threads, for training and for queries.  None takes as many as BLAS may
         use, -1 all processors.  Never changes the result.
     verbose : int, default=0
-        Whether to print a line for each epoch.
+        Whether `fit` prints a line for each epoch.
     random_state : int, RandomState instance or None, default=None
         Randomness of the initial weights, of the order of rows and of the Gibbs
         steps.  The same seed and the same data give the same bits.
@@ -158,9 +159,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     visible_mean_ : ndarray of shape (n_features,)
         Mean of the rows trained on.
     n_iter_ : int
-        Epochs that the last call of `fit` ran.
+        Epochs that the last call of `fit` ran; `partial_fit` does not set it.
     history_ : dict of str to ndarray of shape (n_iter_,)
-        Measures of every epoch of the last `fit`; empty where there was none.
+        Measures of every epoch of the last `fit`; `partial_fit` does not set it.
         On a few fixed rows: ``reconstruction_error`` (mean squared),
         ``pseudo_log_likelihood`` (nats) and ``free_energy_gap`` (nats, mean of
         held-out less training rows; the more it grows the more the model
@@ -298,11 +299,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         TypeError, ValueError
-            If a hyper-parameter has a wrong type or value, or X is not numeric,
-            holds NaN or infinity or, with ``warm_start``, does not match the
-            fitted model.
+            If a hyper-parameter has a wrong type or value, the learning rate times
+            ``weight_decay`` is more than 1, or X is not numeric, holds NaN or
+            infinity or, with ``warm_start``, does not match the fitted model.
         DivergenceError
-            If a parameter stops being finite.  The last good epoch is kept.
+            If a parameter stops being finite.  The last good epoch is kept; where
+            a new model has none, the estimator stays as it was.
         """
         return self._fit(X, resume=self.warm_start, whole=True)
 
@@ -408,6 +410,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _model(self):
         """Return the parameters that queries use."""
         check_is_fitted(self)
+        for name in ("binarize", "n_jobs"):  # of the hyper-parameters they use these
+            RULES[name](name, getattr(self, name))
         model = Parameters(
             self.components_.T, self.intercept_visible_, self.intercept_hidden_
         )
@@ -455,30 +459,32 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         if not ((out[:, 0] > 0) & (out[:, 0] < 1)).all():
             assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            if not model.is_finite():
+                raise ValueError("components_ or an intercept is not finite. Fit anew.")
             if np.isnan(out).any() and not get_config()["assume_finite"]:
                 raise ValueError(
                     f"X has values too large for {model.W.dtype}. Scale them to [0, 1]."
                 )
         return out
 
-    def inverse_transform(self, H):
+    def inverse_transform(self, X):
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.
 
         Parameters
         ----------
-        H : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_components)
             Hidden states or activations, in [0, 1].
 
         Returns
         -------
         V : ndarray of shape (n_samples, n_features)
-            Probabilities; float64 if H is, else float32.
+            Probabilities; float64 if X is, else float32.
         """
         model = self._model()
-        H = check_array(H, input_name="H")
+        H = check_array(X, input_name="X")
         if H.shape[1] != len(model.c):
             raise ValueError(
-                f"H has {H.shape[1]} columns, but the model has {len(model.c)} hidden "
+                f"X has {H.shape[1]} columns, but the model has {len(model.c)} hidden "
                 "units. Give what transform returned."
             )
         out = np.empty((H.shape[0], len(model.b)), _floating_type(H))
@@ -505,7 +511,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         V : ndarray of shape (n_samples, n_features)
             Probabilities; float64 if X is, else float32.
         """
-        X, model = self._rows(X), self._model()
+        model, X = self._model(), self._rows(X)
         out = np.empty(X.shape, _floating_type(X))
         return self._map(
             lambda v, out: energy.visible_probabilities(
@@ -530,7 +536,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         F : ndarray of shape (n_samples,)
             Free energies in nats; ``log p(v) = -F(v) - log Z``.
         """
-        X, model = self._rows(X), self._model()
+        model, X = self._model(), self._rows(X)
         return self._map(
             lambda v, _: energy.free_energy(model, v),
             X,
@@ -558,7 +564,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Pseudo-log-likelihoods in nats.  They need no log Z, and equal the
             log-likelihood where visible units are independent of each other.
         """
-        X, model = self._rows(X), self._model()
+        model, X = self._model(), self._rows(X)
         out = np.empty(X.shape[0])
         return self._map(PseudoLikelihood(model), X, out, model.W.dtype, self.binarize)
 
@@ -598,11 +604,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         v_new : ndarray of bool of shape (n_samples, n_features)
             Visible states after the last step.
         """
-        v, model = self._rows(v), self._model()
+        model, v = self._model(), self._rows(v)
         integer(1)("n_steps", n_steps)
-        v = converted(v, model.W.dtype, self.binarize)
         root = _fitting.draw_root(check_random_state(random_state))
-        return self._chains(model, v, n_steps, root, GIBBS)
+        return self._chains(model, v, self.binarize, n_steps, root, GIBBS)
 
     def sample(self, n_samples=1, *, n_gibbs_steps=1000, random_state=None):
         """Draw rows from the model, each from a Markov chain of its own.
@@ -632,14 +637,15 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         root = _fitting.draw_root(check_random_state(seed))
         start = np.clip(self.visible_mean_, 0, 1).astype(model.W.dtype)
         v = bernoulli(np.tile(start, (n_samples, 1)), Stream(root, SAMPLE))
-        return self._chains(model, v, n_gibbs_steps, root, SAMPLE)
+        return self._chains(model, v, None, n_gibbs_steps, root, SAMPLE)
 
-    def _chains(self, model, v, n_steps, root, purpose):
+    def _chains(self, model, v, binarize, n_steps, root, purpose):
         """Return the states after so many Gibbs steps from v."""
 
         def run(rows):
             rng = Stream(root, purpose, rows.start)
-            return gibbs_chain(model, v[rows], n_steps, rng).astype(bool)
+            start = converted(v[rows], model.W.dtype, binarize)
+            return gibbs_chain(model, start, n_steps, rng).astype(bool)
 
         with _fitting.open_crew(self.n_jobs) as crew:
             return np.concatenate(crew.map(run, blocks(v.shape[0])))
@@ -653,4 +659,5 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
 def _floating_type(X):
     """Return the type of results for X: its own if double, else single precision."""
-    return np.float64 if X.dtype == np.float64 else np.float32
+    # The other byte order is another dtype, but the same type.
+    return np.float64 if X.dtype.type is np.float64 else np.float32

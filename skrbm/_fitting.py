@@ -73,17 +73,25 @@ def new_state(
     """Return the state that training starts from."""
     n_rows = X.shape[0] if rows is None else len(rows)
     mean, square = moments(X, p["binarize"], rows)
-    model = initial_parameters(
-        # A mean outside [0, 1] has been warned of; its logit does not exist.
-        np.clip(mean, 0, 1),
-        n_rows,
-        p["n_components"],
-        Stream(root, INITIALISE),
-        weight_scale=p["weight_scale"],
-        visible_intercept=p["visible_intercept_init"],
-        hidden_intercept=hidden_start(p),
-        dtype=DTYPE,
-    )
+    with np.errstate(over="ignore"):
+        model = initial_parameters(
+            # A mean outside [0, 1] has been warned of; its logit does not exist.
+            np.clip(mean, 0, 1),
+            n_rows,
+            p["n_components"],
+            Stream(root, INITIALISE),
+            weight_scale=p["weight_scale"],
+            visible_intercept=p["visible_intercept_init"],
+            hidden_intercept=hidden_start(p),
+            dtype=DTYPE,
+        )
+    if not model.is_finite():
+        starts = "weight_scale", "visible_intercept_init", "hidden_intercept_init"
+        given = ", ".join(f"{name}={p[name]!r}" for name in starts)
+        raise ValueError(
+            f"A model that starts from {given} has parameters beyond single precision. "
+            "Use smaller values."
+        )
     activity = expit(model.c)
     return TrainingState(
         model, mean, n_rows, activity.astype(DTYPE), root, visible_square=square
@@ -132,7 +140,8 @@ def run(
 
     ``rows`` are trained on (all if None) and ``held_out`` decide when to stop; a model
     that has been trained before is kept if no epoch makes it better.
-    A state that is not finite ends the run; the one before it is kept.
+    A state that is not finite ends the run; the one before it is kept, or the error
+    raised here if that was not trained either.
     """
     valid = None if held_out is None else X[held_out]
     monitor = _monitor(X, rows, held_out, state, settings)
@@ -145,7 +154,9 @@ def run(
     for after in epochs(X, rows, state, settings, p["n_iter"], crew):
         seconds = time.perf_counter() - began
         if not after.parameters.is_finite():
-            error = DivergenceError(_diverged(after, settings))
+            error = _diverged(after, best, settings)
+            if not best.epoch:
+                raise error
             break
         n_iter += 1
         record = monitor.measure(after)
@@ -177,7 +188,10 @@ def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> O
     (after,) = epochs(X, None, state, settings, 1, crew)
     if after.parameters.is_finite():
         return Outcome(after, 1, {}, None)
-    return Outcome(state, 0, {}, DivergenceError(_diverged(after, settings)))
+    error = _diverged(after, state, settings)
+    if not state.epoch:
+        raise error
+    return Outcome(state, 0, {}, error)
 
 
 def _mean_score(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> float:
@@ -205,7 +219,7 @@ def _monitor(
     return Monitor(
         state,
         len(pool),
-        -(-len(pool) // settings.batch_size),
+        settings.batch_size,
         _dense_rows(watched, settings),
         _n_scored(X, len(pool), state.parameters.W.size),
         None if valid is None else _dense_rows(valid, settings),
@@ -235,12 +249,18 @@ def _line(n_iter: int, record: Mapping[str, float]) -> str:
     )
 
 
-def _diverged(state: TrainingState, settings: Settings) -> str:
-    return (
-        f"Training diverged in epoch {state.epoch}: a parameter is no longer finite "
+def _diverged(
+    after: TrainingState, best: TrainingState, settings: Settings
+) -> DivergenceError:
+    kept = (
+        "The last good epoch is kept, the best one with early_stopping."
+        if best.epoch
+        else "The estimator stays as it was."
+    )
+    return DivergenceError(
+        f"Training diverged in epoch {after.epoch}: a parameter is no longer finite "
         f"(learning_rate={settings.learning_rate:g}, momentum={settings.momentum:g}). "
-        "The last good epoch is kept, the best one with early_stopping. Use a smaller "
-        "learning_rate, and check that X lies in [0, 1]."
+        f"{kept} Use a smaller learning_rate, and check that X lies in [0, 1]."
     )
 
 

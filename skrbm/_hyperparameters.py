@@ -121,7 +121,10 @@ def hidden_start(parameters: Mapping[str, Any]) -> float:
 def without_auto(
     parameters: Mapping[str, Any], *, n_rows: int, signal: float
 ) -> dict[str, Any]:
-    """Return the hyper-parameters of training with "auto" resolved."""
+    """Return the hyper-parameters of training with "auto" resolved.
+
+    Raises ValueError if what came with it does not go together.
+    """
     rule = auto(
         persistent=bool(parameters["persistent"]),
         statistics=parameters["statistics"],
@@ -129,10 +132,23 @@ def without_auto(
         signal=signal,
         n_components=parameters["n_components"],
     )
-    return {
+    resolved = {
         name: rule[name] if name in rule and value == "auto" else value
         for name, value in parameters.items()
     }
+    if parameters["weight_decay"] != "auto":
+        _check_decay(resolved["learning_rate"], resolved["weight_decay"])
+    return resolved
+
+
+def _check_decay(learning_rate: float, weight_decay: float) -> None:
+    """Raise ValueError if a mini-batch would shrink weights to less than nothing."""
+    if learning_rate * weight_decay > 1:
+        raise ValueError(
+            f"weight_decay={weight_decay!r} times learning_rate={learning_rate:g} is "
+            f"{learning_rate * weight_decay:g}, and would shrink weights past 0. Use a "
+            f"weight_decay of at most {1 / learning_rate:g} or a smaller learning_rate."
+        )
 
 
 def training_settings(p: Mapping[str, Any], *, grey: bool) -> Settings:

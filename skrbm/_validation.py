@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_random_state, validate_data
+from sklearn.utils.validation import check_array, check_random_state, validate_data
 
 from skrbm._core.types import is_sparse
 from skrbm.exceptions import DataRangeWarning
@@ -69,6 +69,10 @@ def real(interval: str) -> Rule:
     low, high = (float(end) for end in interval[1:-1].split(","))
 
     def inside(value: Any) -> bool:
+        try:
+            float(value)
+        except OverflowError:
+            return False
         above = value >= low if interval[0] == "[" else value > low
         below = value <= high if interval[-1] == "]" else value < high
         return bool(above and below)
@@ -139,6 +143,9 @@ def check_rows(
         dtype="numeric",
         ensure_all_finite=finite,
     )
+    if X.dtype.kind not in "buif":
+        # Some data frames come as objects, whose values nobody has looked at yet.
+        X = check_array(X, dtype=np.float64, ensure_all_finite=finite, input_name="X")
     if is_sparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()

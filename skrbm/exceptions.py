@@ -8,4 +8,8 @@ class DataRangeWarning(UserWarning):
 
 
 class DivergenceError(ArithmeticError):
-    """Training left the finite numbers; the estimator keeps the last good epoch."""
+    """Training left the finite numbers.
+
+    The estimator keeps the last good epoch, and what it was before where a new model
+    had none.
+    """

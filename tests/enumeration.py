@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from skrbm._core import sampling, training
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import PHASES, SHUFFLE, Stream
-from skrbm._core.training import HIDDEN_MEAN_RATE, SCHEDULES
+from skrbm._core.training import SCHEDULES, hidden_mean_rate
 
 # Chance that one statistical test fails for a correct program with another seed.
 FALSE_ALARM = 1e-6
@@ -158,7 +158,8 @@ def plain_training(X, state, settings, n_epochs, n_shares=1, n_parts=1):
             h0, v, hk = map(np.vstack, zip(*shares, strict=True))
 
             # The gradient, in the centred form.
-            lam = lam + dtype.type(HIDDEN_MEAN_RATE) * (h0.mean(axis=0) - lam)
+            rate_of_mean = dtype.type(hidden_mean_rate(n))
+            lam = lam + rate_of_mean * (h0.mean(axis=0) - lam)
             mu = (
                 state.visible_mean.astype(dtype)
                 if settings.centered

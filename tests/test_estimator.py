@@ -21,6 +21,7 @@ from enumeration import (
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from skrbm import (
     BinaryCDRBM,
@@ -294,6 +295,7 @@ def test_results_come_in_the_type_of_the_rows(X):
         (np.uint8, np.float32),
         (np.int64, np.float32),
         (bool, np.float32),
+        (np.dtype(np.float64).newbyteorder(), np.float64),
     ]:
         rows = X.astype(dtype)
         assert rbm.transform(rows).dtype == expected
@@ -318,6 +320,14 @@ def test_more_rows_than_fit_in_a_block(X):
 
 def test_fit_transform_is_fit_and_transform(X):
     np.testing.assert_array_equal(make().fit_transform(X), make().fit(X).transform(X))
+
+
+def test_inverse_transform_has_the_name_of_its_rows_in_common(X):
+    rbm = make().fit(X)
+    H = rbm.transform(X)
+    np.testing.assert_array_equal(
+        rbm.inverse_transform(X=H), make_pipeline(rbm).inverse_transform(H)
+    )
 
 
 def test_inverse_transform_checks_its_columns(X):
@@ -711,8 +721,12 @@ def test_a_score_that_falls_from_the_start_is_told(X, monkeypatch):
 def test_divergence_is_an_error_that_names_the_learning_rate(changes, method, X):
     rbm = make(**changes)
     names_it = re.escape(f"learning_rate={changes['learning_rate']:g}")
-    with pytest.raises(DivergenceError, match=names_it):
+    with pytest.raises(DivergenceError, match=names_it) as caught:
         [getattr(rbm, method)(X) for _ in range(20)]
+    if "in epoch 1:" in str(caught.value):
+        with pytest.raises(NotFittedError):
+            rbm.transform(X)
+        return
     # What is kept is finite, and can be asked.
     assert np.isfinite(parameters(rbm)).all()
     assert np.isfinite(rbm.score_samples(X)).all()
@@ -729,6 +743,18 @@ def test_divergence_keeps_the_last_good_epoch(X):
     rbm.set_params(learning_rate=0.1).fit(X)
     assert rbm.n_iter_ == 3
     assert np.isfinite(parameters(rbm)).all()
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_new_model_without_a_good_epoch_does_not_replace_the_old(early_stopping, X):
+    rbm = make(early_stopping=early_stopping, n_iter_no_change=9).fit(X)
+    good, history = parameters(rbm), rbm.history_
+    with pytest.raises(DivergenceError, match="stays as it was"):
+        rbm.set_params(learning_rate=1e300).fit(X[:, :5])
+    np.testing.assert_array_equal(parameters(rbm), good)
+    assert (rbm.n_iter_, rbm.n_features_in_) == (3, X.shape[1])
+    assert rbm.history_ is history
+    rbm.transform(X)
 
 
 @pytest.mark.filterwarnings("ignore::skrbm.DataRangeWarning")  # it is the point here
@@ -749,6 +775,19 @@ def test_useless_hidden_units_are_counted(intercept, what, X):
     with pytest.warns(ConvergenceWarning, match=f"3 of 3 hidden units are {what}"):
         rbm = make(hidden_intercept_init=intercept, learning_rate=1e-3).fit(X)
     assert rbm.history_[f"{what}_units"].tolist() == [1, 1, 1]
+
+
+def test_a_rare_unit_is_not_dead_to_small_batches():
+    # On in 20 rows of 4,000.  Of the last 100 rows alone it is on in none more often
+    # than not.
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        X = (rng.permuted(np.arange(4000)) % 200 == 0)[:, None]
+        rbm = make(1, batch_size=1, n_iter=1, warm_start=True, random_state=seed).fit(X)
+        rbm.components_[...] = 20
+        rbm.intercept_hidden_[...] = -10
+        rbm.set_params(learning_rate=1e-9).fit(X)
+        assert rbm.history_["dead_units"].tolist() == [0]
 
 
 @pytest.mark.parametrize("batch_size", [10, 100, 2000])

@@ -199,6 +199,38 @@ def test_data_frames(X):
         rbm.partial_fit(frame)
 
 
+def object_frames(X):
+    """Yield frames of numbers that scikit-learn leaves as objects."""
+    names = [f"unit {i}" for i in range(X.shape[1])]
+    yield pd.DataFrame(X, columns=names).astype("category")
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(X.astype(int), schema=names)
+    yield frame.cast(polars.String)
+    yield frame.cast(polars.String).cast(polars.Categorical)
+    yield frame.with_columns(polars.col("unit 0").cast(polars.Decimal(10, 2)))
+
+
+def test_data_frames_that_come_as_objects(X):
+    expected = make().fit(X)
+    for frame in object_frames(X):
+        rbm = make().fit(frame)
+        np.testing.assert_array_equal(parameters(rbm), parameters(expected))
+        np.testing.assert_array_equal(rbm.transform(frame), expected.transform(X))
+        rbm.partial_fit(frame)
+
+
+def test_what_data_frames_lack_is_noticed(X):
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(X.astype(bool), schema=[f"unit {i}" for i in range(8)])
+    rbm = make().fit(frame)
+    column = frame["unit 3"].to_list()
+    column[5] = None
+    lacking = frame.with_columns(polars.Series("unit 3", column))
+    for call in CALLS.values():
+        with pytest.raises(ValueError, match="contains NaN"):
+            call(rbm, lacking)
+
+
 def test_names_of_features_are_checked(X):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=list("abcdefgh"))

@@ -142,7 +142,9 @@ def test_auto_is_exact_up_to_twenty_units():
         ({"method": "exact"}, ValueError, r"2\^26 states.*at most 25"),
         ({"betas": 1}, ValueError, "betas must be an integer of at least 2"),
         ({"betas": [0, 0.5]}, ValueError, "betas must be .* from 0 to 1"),
-        ({"betas": [0, 0.5, 0.5, 1]}, ValueError, "betas must increase"),
+        ({"betas": [0, 0.5, 0.5, 1]}, ValueError, r"without repeats, got \[0, 0.5, 0."),
+        ({"betas": [0, np.nan, 1]}, ValueError, "betas must be .* got .*nan"),
+        ({"betas": "a"}, ValueError, "betas must be .* got 'a'"),
         ({"n_chains": 1}, ValueError, "n_chains"),
         ({"n_gibbs_steps": 0}, ValueError, "n_gibbs_steps"),
         ({"tolerance": -1}, ValueError, "tolerance"),
@@ -175,6 +177,10 @@ def test_log_z_may_be_given():
     assert np.array_equal(log_likelihood(rbm, V, log_z=given), expected)
     with pytest.raises(TypeError, match=r"betas.*no effect"):
         log_likelihood(rbm, V, log_z=2.5, betas=10)
+    with pytest.raises(TypeError, match="log_z must be a finite number"):
+        log_likelihood(rbm, V, log_z="2.5")
+    with pytest.raises(ValueError, match="log_z must be a finite number"):
+        log_likelihood(rbm, V, log_z=np.nan)
 
 
 def test_log_likelihood_scorer_selects_models(X):
@@ -186,6 +192,11 @@ def test_log_likelihood_scorer_selects_models(X):
     ).fit(X)
     best = search.best_estimator_
     assert search.scorer_(best, X) == pytest.approx(log_likelihood(best, X).mean())
+
+
+def test_a_scorer_knows_its_arguments():
+    with pytest.raises(TypeError, match="methode"):
+        log_likelihood_scorer(methode="exact")
 
 
 @pytest.mark.parametrize("steps", [[], [Binarizer()]])
@@ -205,6 +216,8 @@ def test_likelihoods_take_pipelines(X):
     turn = FunctionTransformer(lambda X: 1 - X)
     model = make_pipeline(turn, BinaryCDRBM(2, n_iter=2, random_state=0)).fit(X)
     expected = log_likelihood(model[-1], 1 - X)
+    nested = make_pipeline(turn, make_pipeline(turn, model))
+    np.testing.assert_array_equal(log_likelihood(nested, X), expected)
     assert not np.allclose(log_likelihood(model[-1], X), expected)
     np.testing.assert_array_equal(log_likelihood(model, X), expected)
     assert log_partition(model) == log_partition(model[-1])

@@ -14,7 +14,6 @@ from skrbm._core.sampling import SHUFFLE, Stream
 from skrbm._core.threads import Crew
 from skrbm._core.tiles import count_tiles
 from skrbm._core.training import (
-    HIDDEN_MEAN_RATE,
     SCHEDULES,
     Settings,
     TrainingState,
@@ -257,12 +256,14 @@ def test_parameters_beyond_any_float_are_left_to_the_consumer(make):
     assert not after.parameters.is_finite()
 
 
-def test_the_hidden_mean_follows_the_data():
-    X, how = rows(5), settings(batch_size=5)
+# Of 1,000 rows or, if that is more, 100 mini-batches.
+@pytest.mark.parametrize(("n_rows", "rate"), [(1, 0.001), (5, 0.005), (30, 0.01)])
+def test_the_hidden_mean_follows_the_data(n_rows, rate):
+    X, how = rows(n_rows), settings(batch_size=n_rows)
     state = start(X)
     h0 = sigmoid(X @ state.parameters.W + state.parameters.c).mean(axis=0)
     (after,) = train(X, state, how, 1)
-    expected = state.hidden_mean + HIDDEN_MEAN_RATE * (h0 - state.hidden_mean)
+    expected = state.hidden_mean + rate * (h0 - state.hidden_mean)
     np.testing.assert_allclose(after.hidden_mean, expected, atol=1e-12)
 
 

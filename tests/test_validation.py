@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from skrbm import BinaryCDRBM
 from skrbm._hyperparameters import (
@@ -25,7 +26,7 @@ CASES = {
     "n_components": (WHOLE, [0, -1], [1, np.int64(5)]),
     "learning_rate": (
         [None, [0.1], 1j, True],
-        [0, 0.0, -0.1, "a", *NOT_FINITE],
+        [0, 0.0, -0.1, "a", 10**400, *NOT_FINITE],
         [1e-9, 1, np.float32(0.1)],
     ),
     "batch_size": ([None, 1.5, True], [0, -5, "a"], [1, np.int32(5), 10**9]),
@@ -82,7 +83,11 @@ CASES = {
     ),
     "n_iter_no_change": (WHOLE, [0], [1, np.int64(3)]),
     "tol": (NUMBER, [-1e-9, *NOT_FINITE], [0, 1e-4, np.float32(1)]),
-    "binarize": (["a", [0.5], True, 1j], NOT_FINITE, [None, 0, 0.5, np.float32(0.5)]),
+    "binarize": (
+        ["a", [0.5], True, 1j],
+        [10**400, *NOT_FINITE],
+        [None, 0, 0.5, np.float32(0.5)],
+    ),
     "n_jobs": (["a", 1.5, [1]], [0], [None, 1, 2, -1, np.int64(1)]),
     "verbose": (["a", None, 1.5], [-1], [False, 0]),
     "random_state": (
@@ -156,6 +161,49 @@ def test_what_is_allowed_is_named(X):
 def test_construction_and_queries_do_not_check(X):
     rbm = make().fit(X).set_params(learning_rate=-1)
     rbm.transform(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [("n_jobs", 0, ValueError), ("binarize", "a", TypeError)],
+)
+def test_queries_check_what_they_use(name, value, error, X):
+    rbm = make().fit(X).set_params(**{name: value})
+    with pytest.raises(error, match=f"{name} must be .*, got {value!r}"):
+        rbm.transform(X)
+    with pytest.raises(error, match=f"{name} must be .*, got {value!r}"):
+        rbm.sample()
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_weights_do_not_decay_past_0(method, X):
+    def fitted(**changes):
+        return getattr(make(**changes), method)(X)
+
+    with pytest.raises(ValueError, match=r"weight_decay=4 .*=0\.5 is 2.* at most 2 or"):
+        fitted(learning_rate=0.5, weight_decay=4)
+    with pytest.raises(ValueError, match=r"weight_decay=4 times learning_rate=0\.28"):
+        fitted(weight_decay=4)  # with the learning rate that "auto" stands for
+    decayed = fitted(learning_rate=0.5, weight_decay=2)
+    assert not decayed.components_.any()
+    with pytest.warns(ConvergenceWarning, match="exploding"):
+        fitted(learning_rate=1e10)  # where "auto" decays, that is not its fault
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weight_scale": 1e300},
+        {"hidden_intercept_init": -1e39},
+        {"visible_intercept_init": 1e39},
+    ],
+)
+def test_starts_beyond_single_precision(changes, X):
+    (given,) = (f"{name}={value!r}" for name, value in changes.items())
+    with pytest.raises(
+        ValueError, match=f"{re.escape(given)}.*beyond single precision"
+    ):
+        make(**changes).fit(X)
 
 
 def test_numbers_of_any_type_are_taken(X):

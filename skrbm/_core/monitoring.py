@@ -14,7 +14,7 @@ from skrbm._core.energy import (
 )
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
-from skrbm._core.training import HIDDEN_MEAN_RATE, TrainingState
+from skrbm._core.training import TrainingState, hidden_mean_rate
 from skrbm._core.types import Array, Rows
 
 # A hidden unit counts as dead when it is on in less than this share of the rows,
@@ -34,7 +34,7 @@ class Monitor:
         self,
         state: TrainingState,
         n_rows: int,
-        n_updates: int,
+        batch_size: int,
         rows: Array,
         n_pseudo: int,
         held_out: Rows | None,
@@ -45,7 +45,9 @@ class Monitor:
         n_epochs = math.ceil(1 / (RARE * n_rows))
         self.hidden_means = deque([state.hidden_mean], maxlen=n_epochs)
         # What an epoch leaves of the running mean before it.
-        self.memory = (1 - HIDDEN_MEAN_RATE) ** n_updates
+        n_updates, n_last = divmod(n_rows, batch_size)
+        self.memory = (1 - hidden_mean_rate(batch_size)) ** n_updates
+        self.memory *= 1 - hidden_mean_rate(n_last)
 
     @np.errstate(over="ignore")  # of exp(-x), see sigmoid
     def measure(self, state: TrainingState) -> dict[str, float]:

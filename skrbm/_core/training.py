@@ -19,15 +19,20 @@ from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli
 from skrbm._core.threads import Crew
 from skrbm._core.types import Array, Rows, is_sparse
 
-# Weight of one mini-batch in the running mean of the hidden units, as in
-# Melchior, Fischer & Wiskott (2016).
-HIDDEN_MEAN_RATE = 0.01
+# The running mean of the hidden units looks back on so many mini-batches, as in
+# Melchior, Fischer & Wiskott (2016), and so many rows at least.
+_BATCHES_BEHIND, _ROWS_BEHIND = 100, 1000
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
     "linear": lambda progress: 1.0 - progress,
     "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
 }
+
+
+def hidden_mean_rate(n_rows: int) -> float:
+    """Return the weight of a mini-batch in the running mean of the hidden units."""
+    return min(1 / _BATCHES_BEHIND, n_rows / _ROWS_BEHIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +227,9 @@ class _Epoch:
         settings, mini_batch = self.settings, self.mini_batch(len(index))
         mini_batch.run_phases(self.X, index)
 
-        mini_batch.move_towards_activity(self.hidden_mean, HIDDEN_MEAN_RATE)
+        mini_batch.move_towards_activity(
+            self.hidden_mean, hidden_mean_rate(mini_batch.n)
+        )
         pull = None
         if settings.sparsity_cost:
             # Hinton (2010), section 11: the derivative of the cross-entropy of the
