@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from skrbm._core.threads import Crew, blas_threads
 from skrbm._core.training import Settings, TrainingState, epochs
 from skrbm._core.types import Array, Rows, dense, is_sparse
 from skrbm._hyperparameters import hidden_start
-from skrbm.exceptions import DivergenceError
+from skrbm.exceptions import DivergenceError, warn
 
 DTYPE = np.float32
 
@@ -268,9 +267,10 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
     """Give a ConvergenceWarning for each sign of trouble."""
     largest = float(np.abs(outcome.state.parameters.W).max())
     if largest > LARGE_WEIGHT:
-        _warn(
+        warn(
             f"The largest weight is {largest:.3g}: beyond {LARGE_WEIGHT:g} training is "
-            "exploding. Use a smaller learning_rate or some weight_decay."
+            "exploding. Use a smaller learning_rate or some weight_decay.",
+            ConvergenceWarning,
         )
     history = outcome.history
     if not history:
@@ -282,13 +282,14 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
     ):
         count = round(history[name][-1] * n_components)
         if count > MANY_UNITS * n_components:
-            _warn(
+            warn(
                 f"{count} of {n_components} hidden units are {what}. "
-                f"Use a smaller learning_rate or {remedy} hidden_intercept_init."
+                f"Use a smaller learning_rate or {remedy} hidden_intercept_init.",
+                ConvergenceWarning,
             )
     message = _trouble_held_out(history["validation_score"], outcome.since_best, p)
     if message:
-        _warn(message)
+        warn(message, ConvergenceWarning)
 
 
 def _trouble_held_out(score: Array, since_best: int, p: Mapping[str, Any]) -> str:
@@ -309,8 +310,3 @@ def _trouble_held_out(score: Array, since_best: int, p: Mapping[str, Any]) -> st
             "learning_rate or fewer n_components, or give more rows."
         )
     return ""
-
-
-def _warn(message: str) -> None:
-    # To the line that called fit.
-    warnings.warn(message, ConvergenceWarning, stacklevel=5)

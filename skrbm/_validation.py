@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_random_state, validate_data
 
 from skrbm._core.types import is_sparse
-from skrbm.exceptions import DataRangeWarning
+from skrbm.exceptions import DataRangeWarning, warn
 
 # By how much values may lie outside [0, 1], as scaled ones do, and pass for 0 or 1.
 ROUNDING = 1e-6
@@ -165,10 +164,9 @@ def _warn_outside_unit_interval(X: Any) -> None:
         return
     low, high = float(X.min()), float(X.max())
     if low < -ROUNDING or high > 1 + ROUNDING:
-        warnings.warn(
+        warn(
             f"X has values from {low:g} to {high:g}, but the visible units of a binary "
             "RBM stand for values in [0, 1]. Divide X by its largest possible value, "
             "scale it with MinMaxScaler(clip=True), or set binarize to a threshold.",
             DataRangeWarning,
-            stacklevel=6,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from skrbm._core.sampling import START, Stream
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
 from skrbm._validation import integer, n_threads, none, one_of, real
+from skrbm.exceptions import warn
 
 __all__ = [
     "LogPartition",
@@ -172,13 +172,12 @@ def log_partition(
     value = log_base + partition.log_mean_exp(forward)
     reverse = log_base - partition.log_mean_exp(backward)
     if abs(reverse - value) > tolerance:
-        warnings.warn(
+        warn(
             f"Annealed importance sampling gives log Z = {value:.2f} nats forward and "
             f"{reverse:.2f} in reverse, more than tolerance={tolerance:g} apart: "
             "neither can be trusted. Use more betas, more n_gibbs_steps or, for a "
             'layer of at most 25 units, method="exact".',
             UserWarning,
-            stacklevel=2,
         )
     return LogPartition(value, partition.standard_error(forward), reverse, "ais")
 

@@ -807,13 +807,20 @@ def test_units_that_have_died_are_told_whatever_the_batches(
     assert rbm.history_[f"{what}_units"].tolist() == [1, 1]
 
 
-def test_a_warning_points_at_the_line_that_called_fit(X):
-    with pytest.warns(ConvergenceWarning) as record:
-        make(hidden_intercept_init=-12.0, learning_rate=1e-3).fit(X)
-    assert record[0].filename == __file__
-    with pytest.warns(DataRangeWarning) as record:
-        make().fit(2 * X)
-    assert record[0].filename == __file__
+@pytest.mark.parametrize("steps", [0, 1, 2])
+@pytest.mark.parametrize("method", ["fit", "fit_transform"])
+def test_a_warning_points_at_the_line_that_led_to_it(steps, method, X):
+    def call(rbm, rows):
+        model = rbm if steps == 0 else make_pipeline(*[rbm] * steps)
+        return getattr(model, method)(rows)
+
+    for rbm, rows, category in (
+        (make(hidden_intercept_init=-12.0, learning_rate=1e-3), X, ConvergenceWarning),
+        (make(), 2 * X, DataRangeWarning),
+    ):
+        with pytest.warns(category) as record:
+            call(rbm, rows)
+        assert {warning.filename for warning in record} == {__file__}
 
 
 def test_an_ordinary_fit_warns_of_nothing(X):

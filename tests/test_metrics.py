@@ -124,8 +124,11 @@ def test_estimates_that_disagree_are_warned_of():
     rbm.components_ = np.full((1, 10), 12, np.float32)
     rbm.intercept_visible_ = np.full(10, -6, np.float32)
     rbm.intercept_hidden_ = np.full(1, -60, np.float32)
-    with pytest.warns(UserWarning, match="nats forward and .* in reverse"):
-        log_partition(rbm, method="ais", betas=2, n_chains=10, random_state=0)
+    options = dict(method="ais", betas=2, n_chains=10, random_state=0)
+    for ask in (log_partition, log_likelihood):
+        with pytest.warns(UserWarning, match="nats forward and .* in reverse") as told:
+            ask(rbm, np.eye(10), **options)
+        assert told[0].filename == __file__
 
 
 def test_auto_is_exact_up_to_twenty_units():
