@@ -23,7 +23,8 @@ from skrbm._core.threads import Crew, blas_threads
 from skrbm._core.training import Settings, TrainingState, epochs
 from skrbm._core.types import Array, Rows, dense, is_sparse
 from skrbm._hyperparameters import hidden_start
-from skrbm.exceptions import DivergenceError, warn
+from skrbm._warnings import warn
+from skrbm.exceptions import DivergenceError
 
 DTYPE = np.float32
 

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_random_state, validate_data
 
 from skrbm._core.types import is_sparse
-from skrbm.exceptions import DataRangeWarning, warn
+from skrbm._warnings import warn
+from skrbm.exceptions import DataRangeWarning
 
 # By how much values may lie outside [0, 1], as scaled ones do, and pass for 0 or 1.
 ROUNDING = 1e-6

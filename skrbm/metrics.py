@@ -18,7 +18,7 @@ from skrbm._core.sampling import START, Stream
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
 from skrbm._validation import integer, n_threads, none, one_of, real
-from skrbm.exceptions import warn
+from skrbm._warnings import warn
 
 __all__ = [
     "LogPartition",
