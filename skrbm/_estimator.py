@@ -449,14 +449,13 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         # single weight of 0 is multiplied by without a look at the rows.
         X = self._rows(X, finite=self.binarize is not None or model.W.size == 1)
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        with np.errstate(invalid="ignore"):
-            self._map(
-                lambda v, out: energy.hidden_probabilities(model, v, out),
-                X,
-                out,
-                model.W.dtype,
-                self.binarize,
-            )
+        self._map(
+            lambda v, out: energy.hidden_probabilities(model, v, out),
+            X,
+            out,
+            model.W.dtype,
+            self.binarize,
+        )
         if not ((out[:, 0] > 0) & (out[:, 0] < 1)).all():
             assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
             if not model.is_finite():
@@ -635,7 +634,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         integer(1)("n_gibbs_steps", n_gibbs_steps)
         seed = self.random_state if random_state is None else random_state
         root = _fitting.draw_root(check_random_state(seed))
-        start = np.clip(self.visible_mean_, 0, 1).astype(model.W.dtype)
+        start = self.visible_mean_.astype(model.W.dtype)
         v = bernoulli(np.tile(start, (n_samples, 1)), Stream(root, SAMPLE))
         return self._chains(model, v, None, n_gibbs_steps, root, SAMPLE)
 

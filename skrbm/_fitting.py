@@ -298,7 +298,7 @@ def _trouble_held_out(score: Array, since_best: int, p: Mapping[str, Any]) -> st
     if not p["early_stopping"]:
         return ""
     best, n_epochs = int(np.argmax(score)), len(score)
-    if since_best == 0 and n_epochs == p["n_iter"]:
+    if since_best == 0:
         return (
             f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
             "Raise n_iter."

@@ -52,7 +52,9 @@ def mini_batch_of(model, n, chains=None, mu=None, *, sparse=False, crew=CREW, **
 
 def run(mini_batch, rows):
     """Run the phases of a mini-batch of all rows, in order."""
-    mini_batch.run_phases(rows, np.arange(rows.shape[0]))
+    # Of finite numbers BLAS at times says that one was invalid.
+    with np.errstate(invalid="ignore"):
+        mini_batch.run_phases(rows, np.arange(rows.shape[0]))
 
 
 def gradient(mini_batch, lam=None, **how):

@@ -4,6 +4,7 @@ import itertools
 import pickle
 import re
 import warnings
+from copy import deepcopy
 
 import joblib
 import numpy as np
@@ -31,8 +32,9 @@ from skrbm import (
     _fitting,
 )
 from skrbm._core.training import Settings
-from skrbm._fitting import _monitor, _n_scored, new_state, split
-from skrbm._hyperparameters import without_auto
+from skrbm._fitting import Outcome, _monitor, _n_scored, new_state, split
+from skrbm._hyperparameters import training_settings, without_auto
+from skrbm.metrics import log_partition
 
 
 def make(n_components=3, **changes):
@@ -827,3 +829,259 @@ def test_an_ordinary_fit_warns_of_nothing(X):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make(n_iter=20).fit(X).score(X)
+
+
+@pytest.mark.parametrize(("weight", "told"), [(19, False), (21, True), (-21, True)])
+def test_weights_beyond_twenty_are_told_of(weight, told, X):
+    rbm = make(warm_start=True, n_iter=1, learning_rate=1e-6).fit(X)
+    rbm.components_[0, 0] = weight
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        rbm.fit(X)
+    told_of = [f"{weight:g}".strip("-") in str(warning.message) for warning in caught]
+    assert any(told_of) is told
+
+
+def test_units_that_are_useless_in_the_end_are_told_of_with_a_remedy():
+    p = {"early_stopping": False}
+    state = new_state(np.eye(4), None, 0, make(40).get_params())
+    for name, remedy in (("dead_units", "raise"), ("saturated_units", "lower")):
+        history = dict.fromkeys(
+            ("dead_units", "saturated_units", "validation_score"), np.zeros(3)
+        )
+        for shares, told in (([0.5, 0.5, 0.05], False), ([0, 0, 0.075], True)):
+            history[name] = np.array(shares)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", ConvergenceWarning)
+                _fitting.warn_of_trouble(Outcome(state, 3, history, None), p)
+            messages = [str(warning.message) for warning in caught]
+            assert bool(messages) is told
+            assert all(
+                f"3 of 40 hidden units are {name.split('_')[0]}" in message
+                and f"{remedy} hidden_intercept_init" in message
+                for message in messages
+            )
+
+
+def test_a_better_score_is_kept_also_within_tol(X, monkeypatch):
+    path = iter([-20.0, -19.95, -19.9])
+    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: next(path))
+    rbm = make(early_stopping=True, tol=1.0).fit(X)
+    assert rbm._state.epoch == 3
+
+
+def test_seconds_are_those_of_the_epoch_alone(X, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(_fitting.time, "perf_counter", lambda: next(clock))
+    assert make().fit(X).history_["seconds"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_history_sees_rows_through_the_threshold(X):
+    how = {"early_stopping": True, "validation_fraction": 0.3, "random_state": 1}
+    expected = make(**how).fit(X).history_
+    history = make(binarize=0.5, **how).fit(np.where(X, 0.7, 0.2)).history_
+    for name in HISTORY - {"seconds"}:
+        np.testing.assert_array_equal(history[name], expected[name])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_held_out_rows_are_scored_by_the_averaged_model(X):
+    rbm = make(early_stopping=True, average=0.01, learning_rate=1.0).fit(X)
+    assert rbm._state.epoch > 1
+    _, held_out = split(60, 0.1, rbm._state.root)
+    score = rbm.history_["validation_score"].max()
+    assert score == pytest.approx(rbm.score(X[held_out]), abs=1e-5)
+    rbm.components_ = rbm._state.parameters.W.T
+    assert score != pytest.approx(rbm.score(X[held_out]), abs=1e-5)
+
+
+def test_partial_fit_has_a_constant_rate_and_holds_nothing_out(X):
+    changes = {"learning_rate_schedule": "linear", "early_stopping": True}
+    rbm = make(**changes).partial_fit(X)
+    assert_same_model(rbm, make().partial_fit(X))
+    assert not hasattr(rbm, "n_iter_")
+    assert not hasattr(rbm, "history_")
+    before = make(n_iter=2).fit(X)
+    assert before.partial_fit(X).n_iter_ == 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_seen_are_those_trained_on(X):
+    rbm = make(early_stopping=True, warm_start=True).fit(X)
+    assert rbm._state.n_rows_seen == 54
+    assert rbm.fit(X)._state.n_rows_seen == 108
+
+
+def test_the_hidden_mean_starts_at_the_intercepts(X):
+    p = make(weight_scale=5.0, hidden_intercept_init=-2.0).get_params()
+    np.testing.assert_allclose(
+        new_state(X, None, 0, p).hidden_mean, sigmoid(-2.0), rtol=1e-6
+    )
+
+
+def test_grey_rows_are_drawn_where_states_are(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        _estimator,
+        "training_settings",
+        lambda p, grey: asked.append(grey) or training_settings(p, grey=grey),
+    )
+    rows = np.random.default_rng(0).random((30, 4))
+    for X in (rows, rows.round()):
+        make(statistics="states", n_iter=1).fit(X)
+    assert asked == [True, False]
+
+
+def test_momentum_does_not_outlive_the_parameters_it_moved(X):
+    rbm = make(momentum=0.5).fit(X)
+    assert rbm._resumed_state(X, None).velocity is not None
+    rbm.components_[...] = 1
+    assert rbm._resumed_state(X, None).velocity is None
+
+
+def test_attributes_are_copies(X):
+    rbm = make().fit(X)
+    state = deepcopy(rbm._state)
+    for name in ("components_", "intercept_visible_", "intercept_hidden_"):
+        getattr(rbm, name)[...] = 0
+    rbm.visible_mean_[...] = 0
+    np.testing.assert_array_equal(rbm._state.visible_mean, state.visible_mean)
+    for part, expected in zip(rbm._state.parameters, state.parameters, strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_fits_that_go_on_need_nothing_more_of_their_generator(X):
+    seeds = [np.random.RandomState(3) for _ in range(2)]
+    warm = make(warm_start=True, random_state=seeds[0]).fit(X).fit(X)
+    assert_same_model(warm, make(n_iter=6, random_state=seeds[1]).fit(X))
+
+
+def test_samples_start_from_the_mean_of_the_rows():
+    rbm = make(n_components=8).fit(np.tile([1.0, 0.0], (60, 4)))
+    # A unit copies one of the other layer.
+    rbm.components_ = 60 * np.eye(8, dtype=np.float32)
+    rbm.intercept_visible_ = rbm.intercept_hidden_ = np.full(8, -30, np.float32)
+    sample = rbm.sample(200, n_gibbs_steps=1)
+    np.testing.assert_array_equal(sample, np.tile([True, False], (200, 4)))
+    # Also where a threshold would turn states over.
+    sample = rbm.set_params(binarize=5.0).sample(200, n_gibbs_steps=1)
+    np.testing.assert_array_equal(sample, np.tile([True, False], (200, 4)))
+
+
+def test_a_seed_of_0_is_a_seed(X):
+    rbm = make(random_state=5).fit(X)
+    first, again = rbm.sample(30, random_state=0), rbm.sample(30)
+    np.testing.assert_array_equal(rbm.set_params(random_state=0).sample(30), first)
+    assert (first != again).any()
+
+
+def test_every_stream_of_a_query_is_another(X, monkeypatch):
+    keys = []
+
+    class Recorded(_estimator.Stream):
+        def __init__(self, *key):
+            keys.append(key)
+            super().__init__(*key)
+
+    rbm = make().fit(X)
+    monkeypatch.setattr(_estimator, "Stream", Recorded)
+    rbm.sample(3000, n_gibbs_steps=1, random_state=0)
+    rbm.gibbs(np.tile(X, (50, 1)), random_state=0)
+    assert len(keys) > 4
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("n_features", "dtype"), [(128, np.float64), (129, np.float32)]
+)
+def test_models_of_up_to_16384_weights_are_queried_in_double(n_features, dtype):
+    rbm = make(128, n_iter=0).fit(np.eye(n_features))
+    assert rbm._model().W.dtype == dtype
+
+
+def test_parameters_that_are_not_finite_are_told_of(X):
+    rbm = make().fit(X)
+    rbm.components_[...] = np.nan
+    with pytest.raises(ValueError, match=r"components_ .*is not finite"):
+        rbm.transform(X)
+
+
+def test_hidden_rows_are_checked(X):
+    rbm = make().fit(X)
+    H = rbm.transform(X)
+    H[3, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        rbm.inverse_transform(H)
+
+
+def test_both_floating_types_are_said_to_be_kept():
+    tags = make().__sklearn_tags__()
+    assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
+    assert tags.input_tags.sparse
+
+
+def test_divergence_is_an_arithmetic_error():
+    assert issubclass(DivergenceError, ArithmeticError)
+
+
+@pytest.mark.parametrize("intercept", [-1000, 1000])
+def test_units_that_are_certain_are_sampled_in_silence(intercept):
+    rbm = with_model(random_model(8, 4))
+    rbm.intercept_hidden_[...], rbm.intercept_visible_[...] = intercept, -intercept
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rbm.sample(20, n_gibbs_steps=3, random_state=0)
+        log_partition(rbm, method="ais", betas=5, tolerance=1e9, random_state=0)
+
+
+def test_a_score_that_never_beats_that_of_an_earlier_fit_did_not_fall(X, monkeypatch):
+    scores = iter([-20.0, -20.0, *range(-21, -28, -1)])
+    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
+    rbm = make(early_stopping=True, warm_start=True, n_iter=1, n_iter_no_change=7)
+    with pytest.warns(ConvergenceWarning, match="still rising"):
+        rbm.fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rbm.set_params(n_iter=7).fit(X)
+    assert rbm.n_iter_ == 7
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_held_out_stay_held_out_when_training_goes_on(X, monkeypatch):
+    seen = []
+
+    def recorded(*arguments):
+        seen.append(split(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(_fitting, "split", recorded)
+    seed = np.random.RandomState(0)
+    make(early_stopping=True, warm_start=True, random_state=seed).fit(X).fit(X)
+    for first, again in zip(*seen, strict=True):
+        np.testing.assert_array_equal(first, again)
+
+
+def test_rows_that_are_kept_stay_in_their_order():
+    for part in split(60, 0.25, 7):
+        assert (np.diff(part) > 0).all()
+
+
+def test_another_seed_starts_from_other_weights(X):
+    first, second = (make(n_iter=0, random_state=seed).fit(X) for seed in (0, 1))
+    assert (first.components_ != second.components_).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_monitor_counts_the_rows_trained_on(X, monkeypatch):
+    counts = []
+
+    class Recorded(_fitting.Monitor):
+        def __init__(self, state, n_rows, *rest):
+            counts.append(n_rows)
+            super().__init__(state, n_rows, *rest)
+
+    monkeypatch.setattr(_fitting, "Monitor", Recorded)
+    make(early_stopping=True).fit(X)
+    make().fit(X)
+    assert counts == [54, 60]

@@ -334,6 +334,14 @@ def test_queries_do_not_tell_of_values_outside(query, change, numbers, X):
         CALLS[query](rbm, change(X))
 
 
+@pytest.mark.parametrize(("value", "told"), [(1 + 1e-5, True), (1 + 1e-7, False)])
+def test_little_more_than_rounding_is_told_of(value, told, X):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataRangeWarning)
+        make().fit(value * X)
+    assert bool(caught) is told
+
+
 def test_rounding_of_a_scaler_is_not_told_of():
     for seed in range(20):
         values = np.random.default_rng(seed).normal(size=(30, 40))
@@ -551,3 +559,9 @@ def test_a_failed_fit_leaves_what_was_there(changes, error, had_names, X, monkey
 def test_few_rows_and_one_column_are_enough(n_rows, changes, X):
     rbm = make(**changes).fit(X[:n_rows, :1])
     assert np.isfinite(rbm.score(X[:, :1]))
+
+
+def test_means_are_summed_in_double_precision():
+    X = np.full((5000, 3), 0.1, np.float32)
+    rbm = make(n_iter=0).fit(X)
+    np.testing.assert_allclose(rbm.visible_mean_, X[0].astype(float), rtol=1e-14)

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.special import logsumexp
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import BernoulliRBM
@@ -12,8 +13,10 @@ from sklearn.preprocessing import Binarizer, FunctionTransformer
 
 from skrbm import BinaryCDRBM
 from skrbm._core import partition
+from skrbm._core.threads import Crew
 from skrbm.metrics import (
     LogPartition,
+    _starting_rows,
     free_energy_gap_scorer,
     log_likelihood,
     log_likelihood_scorer,
@@ -134,6 +137,8 @@ def test_estimates_that_disagree_are_warned_of():
 def test_auto_is_exact_up_to_twenty_units():
     rbm = BinaryCDRBM(21, n_iter=0, random_state=0).fit(np.eye(30))
     assert log_partition(rbm, betas=10, n_gibbs_steps=1, tolerance=99).method == "ais"
+    rbm = BinaryCDRBM(20, n_iter=0, random_state=0).fit(np.eye(30))
+    assert log_partition(rbm).method == "exact"
     rbm = BinaryCDRBM(40, n_iter=0, random_state=0).fit(np.eye(8))
     assert log_partition(rbm).method == "exact"
 
@@ -145,6 +150,7 @@ def test_auto_is_exact_up_to_twenty_units():
         ({"method": "exact"}, ValueError, r"2\^26 states.*at most 25"),
         ({"betas": 1}, ValueError, "betas must be an integer of at least 2"),
         ({"betas": [0, 0.5]}, ValueError, "betas must be .* from 0 to 1"),
+        ({"betas": [0.5, 1]}, ValueError, "betas must be .* from 0 to 1"),
         ({"betas": [0, 0.5, 0.5, 1]}, ValueError, r"without repeats, got \[0, 0.5, 0."),
         ({"betas": [0, np.nan, 1]}, ValueError, "betas must be .* got .*nan"),
         ({"betas": "a"}, ValueError, "betas must be .* got 'a'"),
@@ -219,8 +225,13 @@ def test_likelihoods_take_pipelines(X):
     turn = FunctionTransformer(lambda X: 1 - X)
     model = make_pipeline(turn, BinaryCDRBM(2, n_iter=2, random_state=0)).fit(X)
     expected = log_likelihood(model[-1], 1 - X)
-    nested = make_pipeline(turn, make_pipeline(turn, model))
-    np.testing.assert_array_equal(log_likelihood(nested, X), expected)
+    half = FunctionTransformer(lambda X: X / 2)
+    nested = make_pipeline(half, make_pipeline(turn, model[-1]))
+    np.testing.assert_array_equal(
+        log_likelihood(nested, X), log_likelihood(model[-1], 1 - X / 2)
+    )
+    gap = free_energy_gap_scorer(X[:9])(model, X[9:])
+    assert gap == free_energy_gap_scorer(1 - X[:9])(model[-1], 1 - X[9:])
     assert not np.allclose(log_likelihood(model[-1], X), expected)
     np.testing.assert_array_equal(log_likelihood(model, X), expected)
     assert log_partition(model) == log_partition(model[-1])
@@ -259,3 +270,88 @@ def test_free_energy_gap_falls_as_rows_are_learnt_by_heart():
     )
     assert score(much, unseen) < score(little, unseen) - 5
     assert score(much, seen) == 0
+
+
+def test_exact_is_in_double_precision():
+    rbm = random_model(3)
+    model = rbm._model().astype(np.float32)
+    assert partition.exact(model, Crew()) == pytest.approx(enumerated(rbm), rel=1e-13)
+
+
+@pytest.mark.parametrize("n_gibbs_steps", [0, 3])
+def test_reverse_chains_start_at_their_own_rows(n_gibbs_steps):
+    rbm = random_model(4)
+    model, base = rbm._model(), np.zeros(9)
+    start = np.random.default_rng(0).permutation(all_rows(9))[:60].astype(float)
+    forward, backward = partition.annealed(
+        model,
+        base,
+        np.array([0.0, 1.0]),
+        60,
+        5,
+        Crew(),
+        start=start,
+        n_gibbs_steps=n_gibbs_steps,
+    )
+    # From the model to the base at once, the weight is p_base / p of the first row.
+    a = start @ model.W + model.c
+    expected = -start @ model.b + (np.log(2) - np.logaddexp(0, a)).sum(axis=1)
+    assert np.allclose(backward, expected) is (n_gibbs_steps == 0)
+    # Chains of different groups are different ones.
+    assert not np.array_equal(forward[:20], forward[20:40])
+
+
+def test_what_is_made_of_the_weights(monkeypatch):
+    rbm = random_model(7)
+    forward, backward = np.log([2.0, 2.0, 8.0]), np.log([1.0, 1.0, 7.0])
+    asked = {}
+
+    def annealed(_, base, betas, n_chains, *__, **options):
+        asked.update(options, betas=betas, n_chains=n_chains, base=base)
+        return forward, backward
+
+    monkeypatch.setattr(partition, "annealed", annealed)
+    with pytest.warns(UserWarning, match="apart"):  # also where the reverse is lower
+        result = log_partition(
+            rbm, method="ais", betas=10, n_chains=7, n_gibbs_steps=5, random_state=0
+        )
+    assert (len(asked["betas"]), asked["n_chains"], asked["n_gibbs_steps"]) == (
+        10,
+        7,
+        5,
+    )
+    log_base = np.logaddexp(0, asked["base"]).sum() + 6 * np.log(2)
+    assert result.value == pytest.approx(log_base + np.log(4))
+    assert result.reverse == pytest.approx(log_base - np.log(3))
+    error = np.std([2, 2, 8], ddof=1) / 4 / np.sqrt(3)
+    assert result.standard_error == pytest.approx(error)
+    with pytest.warns(UserWarning, match="apart"):
+        log_partition(rbm, method="ais", betas=[0, 0.9, 1], random_state=0)
+    assert asked["betas"].tolist() == [0, 0.9, 1]
+    assert asked["start"] is None
+    with pytest.warns(UserWarning, match="apart"):
+        log_likelihood(rbm, all_rows(9), method="ais", random_state=0)
+    assert asked["start"].shape == (100, 9)
+
+
+def test_constant_columns_have_a_base_model():
+    X = np.random.default_rng(0).random((200, 6)) < 0.5
+    X[:, 0], X[:, 1] = False, True
+    rbm = BinaryCDRBM(3, random_state=0).fit(X)
+    result = log_partition(rbm, X, method="ais", betas=200, random_state=0)
+    assert result.value == pytest.approx(log_partition(rbm).value, abs=0.5)
+
+
+def test_reverse_chains_start_from_rows_as_the_model_sees_them():
+    rng = np.random.default_rng(0)
+    B = rng.random((300, 6)) < 0.4
+    rbm = BinaryCDRBM(3, n_iter=2, random_state=0).fit(B)
+    how = dict(method="ais", betas=5, n_gibbs_steps=1, tolerance=99, random_state=0)
+    expected = log_partition(rbm, B, **how)
+    assert log_partition(rbm, sparse.csr_array(B.astype(float)), **how) == expected
+    rbm.set_params(binarize=0.5)
+    assert log_partition(rbm, np.where(B, 0.7, 0.3), **how) == expected
+    # Not from the first rows alone.
+    assert len(np.unique(_starting_rows(rbm, np.eye(300), 50, 1, float), axis=0)) > 40
+    first = _starting_rows(rbm, np.eye(300), 50, 1, float)
+    assert first[:, 100:].any()

@@ -153,3 +153,12 @@ def test_a_product_is_added_in_place(n, f, c, unlocked, dtype, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_product_is_added_without_the_lock(dtype):
     assert operations._unlocked_gemm(np.dtype(dtype)) is not None
+
+
+def test_arrays_of_a_single_row_may_have_any_stride():
+    rng = np.random.default_rng(0)
+    v, G = rng.random((1, 1)), rng.random((1, 5))
+    W = np.lib.stride_tricks.as_strided(rng.random(5), (1, 5), (0, 8))
+    expected = W + v.T @ G
+    operations.AddProduct(W, v, np.lib.stride_tricks.as_strided(G, (1, 5), (0, 8)))()
+    np.testing.assert_allclose(W, expected, rtol=1e-12)

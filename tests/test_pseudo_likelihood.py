@@ -170,3 +170,15 @@ def test_it_writes_to_nothing_it_is_given():
     for array in (*model, v):
         array.flags.writeable = False
     of_many_rows(model, v)
+
+
+@ways
+def test_values_far_out_of_range_have_finite_scores(score):
+    # exp(s W) is beyond single precision, though exp(W) is not.
+    model = random_model(5, 3, scale=30.0).astype(np.float32)
+    v = np.full((2, 5), 5.0, np.float32)
+    W, b, c = (part.astype(float) for part in model)
+    s, a = 1 - 2 * v.astype(float), v @ W + c
+    terms = np.logaddexp(0, a[:, None] + s[..., None] * W) - np.logaddexp(0, a)[:, None]
+    expected = -np.logaddexp(0, s * b + terms.sum(axis=2)).sum(axis=1)
+    np.testing.assert_allclose(score(model, v), expected, rtol=1e-5)

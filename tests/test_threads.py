@@ -245,3 +245,9 @@ def test_parts_are_of_one_size_or_differ_by_one(length, n_parts):
     parts = [range(length)[part] for part in cut(length, n_parts)]
     assert [i for part in parts for i in part] == list(range(length))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_the_tightest_limit_of_any_blas_counts(monkeypatch):
+    libraries = [{"num_threads": 4}, {"num_threads": 2}]
+    monkeypatch.setattr(threads, "blas_libraries", lambda: libraries)
+    assert threads.blas_threads() == 2

@@ -9,7 +9,7 @@ from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
 from skrbm._core import averaging, contrastive_divergence, training
-from skrbm._core.parameters import Parameters
+from skrbm._core.parameters import Apart, Parameters, Stacked
 from skrbm._core.sampling import SHUFFLE, Stream
 from skrbm._core.threads import Crew
 from skrbm._core.tiles import count_tiles
@@ -398,3 +398,48 @@ def test_weight_decay_leaves_the_intercepts_alone():
     )
     np.testing.assert_array_equal(decayed.parameters.b, without.parameters.b)
     np.testing.assert_array_equal(decayed.parameters.c, without.parameters.c)
+
+
+def test_what_the_settings_no_longer_ask_for_is_dropped():
+    state = start(rows())
+    state = prepare(state, settings(momentum=0.5, average=0.1, n_chains=3))
+    after = prepare(state, settings(average=0.2))
+    assert after.velocity is after.chains is None
+    assert after.average.weight == 0.2
+    kept = prepare(state, settings(momentum=0.5, average=0.1, n_chains=3))
+    assert kept.velocity is state.velocity
+    assert kept.chains is state.chains
+    assert kept.average is state.average
+
+
+def test_chains_that_begin_in_another_epoch_are_others():
+    first, later = (
+        prepare(start(rows(), epoch=epoch), settings(n_chains=50)).chains
+        for epoch in (0, 1)
+    )
+    assert (first != later).any()
+
+
+def test_weights_decay_before_they_are_averaged():
+    # One update an epoch, so that the average is the parameters after it.
+    how = settings(batch_size=600, weight_decay=1.0, average=0.5)
+    (after,) = train(rows(600), start(rows(600)), how, 1)
+    assert_same(after.average.value(), after.parameters)
+
+
+def test_binary_rows_are_not_grey_for_rounding():
+    mean = rows().mean(axis=0)
+    for square, grey in ((mean.sum() * (1 - 1e-9), False), (mean.sum() * 0.9, True)):
+        assert start(rows(), visible_square=square).signal()[1] == grey
+
+
+@pytest.mark.parametrize("form", [Stacked, Apart])
+def test_restored_parameters_are_arrays_of_their_own(form):
+    mu = np.full(N_FEATURES, 0.3)
+    model = random_model(N_FEATURES, N_COMPONENTS)
+    taken = form.take(model, mu)
+    restored = taken.restore(mu)
+    for part in taken:
+        part[...] = 0
+    assert_same(restored, model)
+    assert all(part.flags.c_contiguous for part in restored)

@@ -8,6 +8,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skrbm import BinaryCDRBM
+from skrbm._core.training import Settings
 from skrbm._hyperparameters import (
     RULES,
     auto,
@@ -331,3 +332,63 @@ def test_auto_follows_the_number_of_hidden_units(n_components, n_chains, cost):
     assert resolved(persistent=True, n_components=n_components)["n_chains"] == n_chains
     p = resolved(n_components=n_components)
     assert p["sparsity_cost"] == pytest.approx(cost)
+
+
+def test_every_hyper_parameter_of_training_reaches_it():
+    given = BinaryCDRBM(
+        5,
+        learning_rate=0.3,
+        batch_size=7,
+        n_gibbs_steps=3,
+        persistent=True,
+        n_chains=11,
+        statistics="states",
+        centered=False,
+        momentum=0.5,
+        weight_decay=0.01,
+        sparsity_target=0.2,
+        sparsity_cost=0.4,
+        learning_rate_schedule="cosine",
+        average=0.03,
+        shuffle=False,
+        binarize=0.6,
+    ).get_params()
+    assert training_settings(given, grey=True) == Settings(
+        learning_rate=0.3,
+        batch_size=7,
+        schedule="cosine",
+        n_gibbs_steps=3,
+        n_chains=11,
+        sample_statistics=True,
+        sample_rows=True,
+        centered=False,
+        momentum=0.5,
+        weight_decay=0.01,
+        sparsity_target=0.2,
+        sparsity_cost=0.4,
+        average=0.03,
+        shuffle=False,
+        binarize=0.6,
+    )
+    assert not training_settings(given, grey=False).sample_rows
+    other = given | {"persistent": False, "average": np.int64(1)}
+    assert training_settings(other, grey=False).n_chains is None
+    assert type(training_settings(other, grey=False).average) is int
+
+
+def test_auto_batches_averages_and_schedules():
+    def rule(n_rows, *, persistent=False):
+        return auto(
+            persistent=persistent,
+            statistics="auto",
+            n_rows=n_rows,
+            signal=20.0,
+            n_components=256,
+        )
+
+    assert [rule(n)["batch_size"] for n in (4999, 5000)] == [10, 20]
+    for persistent, schedule in ((False, "constant"), (True, "linear")):
+        rules = rule(5000, persistent=persistent)
+        assert rules["learning_rate_schedule"] == schedule
+        assert rules["average"] == 0.002
+    assert rule(5000, persistent=True)["sparsity_cost"] == 0.01

@@ -53,8 +53,8 @@ def map_rows(
 
     def work(rows: slice) -> None:
         place = out[rows] if out.dtype == dtype else None
-        # Infinities from exp(-x) are the right limit, see sigmoid.
-        with np.errstate(over="ignore"):
+        # As for `operations.quiet`.
+        with np.errstate(over="ignore", invalid="ignore"):
             result = function(converted(X[rows], dtype, binarize), place)
         if result is not place:
             out[rows] = result

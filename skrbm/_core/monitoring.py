@@ -12,6 +12,7 @@ from skrbm._core.energy import (
     hidden_probabilities,
     visible_probabilities,
 )
+from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
 from skrbm._core.training import TrainingState, hidden_mean_rate
@@ -49,7 +50,7 @@ class Monitor:
         self.memory = (1 - hidden_mean_rate(batch_size)) ** n_updates
         self.memory *= 1 - hidden_mean_rate(n_last)
 
-    @np.errstate(over="ignore")  # of exp(-x), see sigmoid
+    @quiet
     def measure(self, state: TrainingState) -> dict[str, float]:
         """Return the measures of the epoch that ended in ``state``."""
         model, rows = state.model(), self.rows

@@ -220,6 +220,10 @@ def move_towards_product(mean: Array, w: Array, H: Array, step: float) -> None:
     gemv(step, H.T, w, beta=1 - step, y=mean, overwrite_y=True)
 
 
+# Infinities from exp(-x) are the right limit, see `sigmoid`; and of finite numbers BLAS
+# at times says that one was invalid.  What has become of a model is for others to see.
+quiet = np.errstate(over="ignore", invalid="ignore")
+
 # To a small array it takes half the time to add one without dimensions that it takes
 # to add a Python number.
 _ONE = {char: np.ones((), char) for char in "fd"}

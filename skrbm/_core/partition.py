@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from scipy.special import logsumexp
 
-from skrbm._core.operations import sigmoid, softplus, times, times_transposed
+from skrbm._core.operations import quiet, sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import ANNEAL, Stream, bernoulli, gibbs_chain
 from skrbm._core.threads import Crew, cut
@@ -51,7 +51,7 @@ def log_partition_of_base(b: Array, n_components: int) -> float:
     return float(softplus(b.astype(np.float64)).sum() + n_components * np.log(2))
 
 
-@np.errstate(over="ignore")  # of exp(-x), see sigmoid
+@quiet
 def anneal(
     parameters: Parameters,
     base: Array,

@@ -29,7 +29,7 @@ from __future__ import annotations
 import numpy as np
 
 from skrbm._core.blocks import ROWS_AT_ONCE
-from skrbm._core.operations import sigmoid, softplus, times
+from skrbm._core.operations import quiet, sigmoid, softplus, times
 from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, DType, Rows, dense
 
@@ -71,7 +71,7 @@ class PseudoLikelihood:
         x = np.pad(x, ((0, 0), (0, missing)), constant_values=padding)
         return x.reshape(len(x), -1, self.size)
 
-    @np.errstate(over="ignore")  # of exp(-x), see sigmoid
+    @quiet
     def __call__(self, v: Rows, out: Array | None = None) -> Array:
         """Return the pseudo-log-likelihood of each row, in nats."""
         W, b, c = self.parameters
@@ -129,7 +129,7 @@ class PseudoLikelihood:
         return total[:ROWS_AT_ONCE], total[ROWS_AT_ONCE:]
 
 
-@np.errstate(over="ignore")  # of exp(-x), see sigmoid
+@quiet
 def pseudo_log_likelihood(parameters: Parameters, v: Array) -> Array:
     """Return the same for a few dense rows, without tables: a logarithm a term."""
     W, b, c = parameters

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from skrbm._core.energy import hidden_probabilities, visible_probabilities
-from skrbm._core.operations import sigmoid
+from skrbm._core.operations import quiet, sigmoid
 from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, DType, Rows, is_sparse
 
@@ -183,7 +183,7 @@ def rows_of(
     return sparse.coo_array((np.ones(n_on, dtype), (row, column)), shape).tocsr()
 
 
-@np.errstate(over="ignore")  # of exp(-x), see sigmoid
+@quiet
 def gibbs_chain(parameters: Parameters, v: Rows, n_steps: int, rng: Stream) -> Array:
     """Return v after ``n_steps`` times h ~ P(h | v), v ~ P(v | h)."""
     for _ in range(n_steps):

@@ -14,6 +14,7 @@ import numpy as np
 
 from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch
+from skrbm._core.operations import quiet
 from skrbm._core.parameters import Apart, Parameters, Stacked, zeros_like
 from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli
 from skrbm._core.threads import Crew
@@ -139,10 +140,6 @@ def epochs(
         yield state
 
 
-# Overflow is exp(-x) at its limit, see sigmoid; divergence is for the consumer.
-_quiet = np.errstate(over="ignore", invalid="ignore")
-
-
 class _Epoch:
     """A pass over the rows: what it trains in place, and the update of a mini-batch.
 
@@ -151,7 +148,7 @@ class _Epoch:
     was run in the same call.
     """
 
-    @_quiet
+    @quiet
     def __init__(
         self, X: Rows, state: TrainingState, settings: Settings, crew: Crew
     ) -> None:
@@ -173,7 +170,7 @@ class _Epoch:
         self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
         self.learning_rate = 0.0
 
-    @_quiet
+    @quiet
     def end(self) -> TrainingState:
         """Return the state after the epoch."""
         parameters, average = self.model.restore(self.mu), self.average
@@ -191,7 +188,7 @@ class _Epoch:
             learning_rate=self.learning_rate,
         )
 
-    @_quiet
+    @quiet
     def run(self, rows: Array, rate: Callable[[float], float]) -> None:
         """Pass once over the rows named."""
         state, settings = self.state, self.settings
