@@ -162,3 +162,16 @@ def test_arrays_of_a_single_row_may_have_any_stride():
     expected = W + v.T @ G
     operations.AddProduct(W, v, np.lib.stride_tricks.as_strided(G, (1, 5), (0, 8)))()
     np.testing.assert_allclose(W, expected, rtol=1e-12)
+
+
+def test_quiet_calls_leave_the_treatment_of_errors_as_it_was():
+    @operations.quiet
+    def depth(n):
+        treatment = np.geterr()
+        assert treatment["over"] == treatment["invalid"] == "ignore"
+        return depth(n - 1) + 1 if n else 0
+
+    with np.errstate(over="raise", invalid="warn"):
+        before = np.geterr()
+        assert depth(2) == 2
+        assert np.geterr() == before

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from skrbm._core.operations import quiet
 from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array, DType, Rows, is_sparse
 
@@ -51,11 +52,10 @@ def map_rows(
     The function is given the place to write to where that has its type, else None.
     """
 
+    @quiet
     def work(rows: slice) -> None:
         place = out[rows] if out.dtype == dtype else None
-        # As for `operations.quiet`.
-        with np.errstate(over="ignore", invalid="ignore"):
-            result = function(converted(X[rows], dtype, binarize), place)
+        result = function(converted(X[rows], dtype, binarize), place)
         if result is not place:
             out[rows] = result
 

@@ -9,13 +9,16 @@ import contextlib
 import ctypes
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from scipy.linalg import cython_blas, get_blas_funcs
 
 from skrbm._core.threads import blas_libraries
 from skrbm._core.types import Array, Rows
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # scipy's product of a CSC matrix adds to what there is, of which its public functions
 # make no use: with them all of a matrix has to be worked out before it is added.
@@ -220,9 +223,23 @@ def move_towards_product(mean: Array, w: Array, H: Array, step: float) -> None:
     gemv(step, H.T, w, beta=1 - step, y=mean, overwrite_y=True)
 
 
-# Infinities from exp(-x) are the right limit, see `sigmoid`; and of finite numbers BLAS
-# at times says that one was invalid.  What has become of a model is for others to see.
-quiet = np.errstate(over="ignore", invalid="ignore")
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function with no warning of what floating point numbers come to.
+
+    Infinities from exp(-x) are the right limit, see `sigmoid`; and of finite numbers
+    BLAS at times says that one was invalid.  What has become of a model is for others
+    to see.
+    """
+
+    # Not np.errstate itself as a decorator: before numpy 2 all calls share one state,
+    # and one within another leaves the caller's changed.
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return function(*args, **kwargs)
+
+    return call
+
 
 # To a small array it takes half the time to add one without dimensions that it takes
 # to add a Python number.

@@ -11,12 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skrbm._core.operations import (
-    copies_weights,
-    sigmoid,
-    times,
-    times_transposed,
-)
+from skrbm._core.operations import copies_weights, sigmoid, times, times_transposed
 from skrbm._core.parameters import Apart, Stacked
 from skrbm._core.sampling import Stream, draw_rare, rows_of, toss
 from skrbm._core.threads import cut
