@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, check_random_
 from skrbm import _fitting
 from skrbm._core import energy
 from skrbm._core.blocks import blocks, converted, map_rows
+from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
@@ -415,10 +416,26 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model = Parameters(
             self.components_.T, self.intercept_visible_, self.intercept_hidden_
         )
+        self._check_model(model)
         # BLAS sums a row in an order that depends on where the row stands.  In
         # double precision nobody sees that, and a small model can afford it.
         small = self.components_.size <= SMALL
         return model.astype(np.float64 if small else _fitting.DTYPE)
+
+    def _check_model(self, model):
+        """Raise ValueError if attributes that were set since cannot be a model's."""
+        W, b, c = model
+        shapes = W.T.shape, b.shape, c.shape
+        n_hidden, n_visible = self._n_features_out, self.n_features_in_
+        allowed = (n_hidden, n_visible), (n_visible,), (n_hidden,)
+        if shapes != allowed:
+            raise ValueError(
+                "components_, intercept_visible_ and intercept_hidden_ have the shapes "
+                f"{shapes}, but those of the fitted model are {allowed}. Set arrays of "
+                "these shapes, or fit anew."
+            )
+        if not get_config()["assume_finite"] and not model.is_finite():
+            raise ValueError("components_ or an intercept is not finite. Fit anew.")
 
     def _rows(self, X, *, finite=True):
         check_is_fitted(self)
@@ -426,9 +443,21 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self, X, reset=False, binarize=self.binarize, ranged=False, finite=finite
         )
 
-    def _map(self, function, X, out, dtype, binarize):
+    def _map(self, function, model, X, out, binarize):
+        """Write ``function`` of the rows of X to those of ``out``, or say why not."""
         with _fitting.open_crew(self.n_jobs) as crew:
-            return map_rows(function, X, out, dtype, binarize, crew)
+            map_rows(function, X, out, model.W.dtype, binarize, crew)
+        # What is not finite leaves no finite score, and no probability between 0 and
+        # 1 in its row, so that the first one tells where to look at them all.
+        low, high = (-np.inf, np.inf) if out.ndim == 1 else (0, 1)
+        first = out.reshape(len(out), -1)[:, 0]
+        if not ((first > low) & (first < high)).all():
+            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            if not np.isfinite(out).all() and not get_config()["assume_finite"]:
+                raise ValueError(
+                    f"X has values too large for {model.W.dtype}. Scale them to [0, 1]."
+                )
+        return out
 
     def transform(self, X):
         """Return the hidden activations ``P(h=1 | v) = sigmoid(c + v'W)`` of each row.
@@ -442,6 +471,14 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         H : ndarray of shape (n_samples, n_components)
             Probabilities; float64 if X is, else float32.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no model.
+        TypeError, ValueError
+            If X does not match the model or is not numeric, or if a value of X or a
+            parameter is not finite, or too large for the model's type.
         """
         model = self._model()
         # To look through X for what is not finite would take a twentieth of the time.
@@ -449,22 +486,13 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         # single weight of 0 is multiplied by without a look at the rows.
         X = self._rows(X, finite=self.binarize is not None or model.W.size == 1)
         out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        self._map(
+        return self._map(
             lambda v, out: energy.hidden_probabilities(model, v, out),
+            model,
             X,
             out,
-            model.W.dtype,
             self.binarize,
         )
-        if not ((out[:, 0] > 0) & (out[:, 0] < 1)).all():
-            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
-            if not model.is_finite():
-                raise ValueError("components_ or an intercept is not finite. Fit anew.")
-            if np.isnan(out).any() and not get_config()["assume_finite"]:
-                raise ValueError(
-                    f"X has values too large for {model.W.dtype}. Scale them to [0, 1]."
-                )
-        return out
 
     def inverse_transform(self, X):
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.
@@ -478,6 +506,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         V : ndarray of shape (n_samples, n_features)
             Probabilities; float64 if X is, else float32.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `transform`.
         """
         model = self._model()
         H = check_array(X, input_name="X")
@@ -489,9 +522,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         out = np.empty((H.shape[0], len(model.b)), _floating_type(H))
         return self._map(
             lambda h, out: energy.visible_probabilities(model, h, out),
+            model,
             H,
             out,
-            model.W.dtype,
             binarize=None,
         )
 
@@ -509,6 +542,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         V : ndarray of shape (n_samples, n_features)
             Probabilities; float64 if X is, else float32.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `transform`.
         """
         model, X = self._model(), self._rows(X)
         out = np.empty(X.shape, _floating_type(X))
@@ -516,9 +554,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             lambda v, out: energy.visible_probabilities(
                 model, energy.hidden_probabilities(model, v), out
             ),
+            model,
             X,
             out,
-            model.W.dtype,
             self.binarize,
         )
 
@@ -534,13 +572,18 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         F : ndarray of shape (n_samples,)
             Free energies in nats; ``log p(v) = -F(v) - log Z``.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `transform`.
         """
         model, X = self._model(), self._rows(X)
         return self._map(
             lambda v, _: energy.free_energy(model, v),
+            model,
             X,
             np.empty(X.shape[0]),
-            model.W.dtype,
             self.binarize,
         )
 
@@ -562,10 +605,15 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         scores : ndarray of shape (n_samples,)
             Pseudo-log-likelihoods in nats.  They need no log Z, and equal the
             log-likelihood where visible units are independent of each other.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `transform`.
         """
         model, X = self._model(), self._rows(X)
         out = np.empty(X.shape[0])
-        return self._map(PseudoLikelihood(model), X, out, model.W.dtype, self.binarize)
+        return self._map(PseudoLikelihood(model), model, X, out, self.binarize)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, in nats; higher is better.
@@ -581,6 +629,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         score : float
             Mean pseudo-log-likelihood.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `transform`.
         """
         return float(self.score_samples(X).mean())
 
@@ -602,6 +655,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         v_new : ndarray of bool of shape (n_samples, n_features)
             Visible states after the last step.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `transform`, or if an argument is not allowed.
         """
         model, v = self._model(), self._rows(v)
         integer(1)("n_steps", n_steps)
@@ -628,6 +686,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         V : ndarray of bool of shape (n_samples, n_features)
             Visible states.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            If there is no model, a parameter is not finite or an argument is not
+            allowed.
         """
         model = self._model()
         integer(1)("n_samples", n_samples)
@@ -641,9 +705,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _chains(self, model, v, binarize, n_steps, root, purpose):
         """Return the states after so many Gibbs steps from v."""
 
+        @quiet
         def run(rows):
             rng = Stream(root, purpose, rows.start)
             start = converted(v[rows], model.W.dtype, binarize)
+            assert_all_finite(start, input_name="v")
             return gibbs_chain(model, start, n_steps, rng).astype(bool)
 
         with _fitting.open_crew(self.n_jobs) as crew:

@@ -20,6 +20,7 @@ from enumeration import (
     states,
 )
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -1000,11 +1001,54 @@ def test_models_of_up_to_16384_weights_are_queried_in_double(n_features, dtype):
     assert rbm._model().W.dtype == dtype
 
 
-def test_parameters_that_are_not_finite_are_told_of(X):
+CALLS_OF_THE_MODEL = {
+    name: query for name, query in QUERIES.items() if name != "get_feature_names_out"
+} | {
+    "partial_fit": lambda rbm, X: rbm.partial_fit(X),
+    "log_partition": lambda rbm, _: log_partition(rbm),
+}
+model_calls = pytest.mark.parametrize(
+    "call", CALLS_OF_THE_MODEL.values(), ids=CALLS_OF_THE_MODEL
+)
+
+
+@model_calls
+@pytest.mark.parametrize(
+    "name", ["components_", "intercept_visible_", "intercept_hidden_"]
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_that_are_not_finite_are_told_of(call, name, value, X):
     rbm = make().fit(X)
-    rbm.components_[...] = np.nan
+    getattr(rbm, name).flat[-1] = value
     with pytest.raises(ValueError, match=r"components_ .*is not finite"):
-        rbm.transform(X)
+        call(rbm, X)
+
+
+@model_calls
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("components_", (2, 8)),
+        ("components_", (8, 3)),
+        ("intercept_visible_", (1,)),
+        ("intercept_hidden_", (3, 1)),
+    ],
+)
+def test_parameters_of_another_shape_are_told_of(call, name, shape, X):
+    rbm = make().fit(X)
+    setattr(rbm, name, np.zeros(shape))
+    with pytest.raises(
+        ValueError, match=r"shapes .* but .*\(\(3, 8\), \(8,\), \(3,\)\)"
+    ):
+        call(rbm, X)
+
+
+def test_whoever_vouches_for_finite_parameters_is_believed(X):
+    rbm = make().fit(X)
+    rbm.components_[1, 2] = np.nan
+    with config_context(assume_finite=True):
+        missing = np.isnan(rbm.transform(X))
+    np.testing.assert_array_equal(missing.any(axis=0), [False, True, False])
 
 
 def test_hidden_rows_are_checked(X):

@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from skrbm import BinaryCDRBM, DataRangeWarning, _fitting
+from skrbm.metrics import log_likelihood
 
 
 def make(**changes):
@@ -253,6 +254,7 @@ CALLS = {
     "gibbs": lambda rbm, X: rbm.gibbs(X),
 }
 calls = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+QUERIES = CALLS.keys() - {"fit", "partial_fit", "fit_transform"}
 
 
 @calls
@@ -451,16 +453,42 @@ def test_transform_takes_finite_values_of_any_size(X):
         assert set(np.unique(rbm.transform(np.abs(X)))) == {1.0}
 
 
-def test_transform_tells_of_values_too_large_for_its_type():
-    X = np.random.default_rng(0).random((20, 200)).round()
-    # Large enough for single precision.
-    rbm = BinaryCDRBM(100, n_iter=1, random_state=0).fit(X)
-    huge = 1e39 * (X - 0.5)
-    with (
-        np.errstate(over="ignore", invalid="ignore"),
-        pytest.raises(ValueError, match=r"too large for float32.*\[0, 1\]"),
-    ):
-        rbm.transform(huge)
+@pytest.fixture(scope="module")
+def queried_in_single_precision():
+    rows = np.random.default_rng(0).random((20, 200)).round()
+    return BinaryCDRBM(100, n_iter=1, random_state=0).fit(rows)
+
+
+@pytest.mark.parametrize(
+    "query", [*sorted(QUERIES), "inverse_transform", "log_likelihood"]
+)
+def test_queries_tell_of_values_too_large_for_their_type(
+    query, queried_in_single_precision
+):
+    rbm = queried_in_single_precision
+    calls = CALLS | {
+        "inverse_transform": lambda rbm, X: rbm.inverse_transform(X[:, :100]),
+        "log_likelihood": lambda rbm, X: log_likelihood(rbm, X, log_z=0.0),
+    }
+    # One row of 20, whose inputs are differences of infinities.
+    rows = np.zeros((20, 200))
+    rows[7] = 1e39 * np.random.default_rng(0).choice([-1, 1], 200)
+    calls[query](rbm, np.sign(rows))
+    with pytest.raises(ValueError, match=r"too large for .*float32"):
+        calls[query](rbm, rows)
+
+
+@pytest.mark.parametrize("query", ["free_energy", "score_samples"])
+def test_a_score_beyond_single_precision_is_told_of(query, queried_in_single_precision):
+    rows = np.zeros((20, 200))
+    rows[7, 3] = 1e39
+    with pytest.raises(ValueError, match="too large for float32"):
+        CALLS[query](queried_in_single_precision, rows)
+    # Its features are those of any large number.
+    features = queried_in_single_precision.transform(rows)
+    np.testing.assert_array_equal(
+        features[7], queried_in_single_precision.components_[:, 3] > 0
+    )
 
 
 @pytest.mark.parametrize("threshold", [0.3, np.float64(0.3), np.float32(0.3)])
