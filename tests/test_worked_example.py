@@ -46,6 +46,11 @@ def _root(seed):
     return draw_root(np.random.RandomState(seed))
 
 
+def _drawn(x, draws):
+    """Return units that are on with probability sigmoid(x), as the estimator does."""
+    return toss(np.array([x], np.float32), draws)[0]
+
+
 def test_the_update_of_the_worked_example():
     zero = Parameters(np.zeros((4, 3)), np.zeros(4), np.zeros(3))
     mu, new = np.zeros(4), Stacked.take(zero, np.zeros(4))
@@ -66,7 +71,7 @@ def test_the_worked_example_through_the_estimator():
     X = np.array([v0])
     for seed in range(20_000):
         draws = Stream(_root(seed), PHASES, 0, 0)
-        if [toss(np.zeros((1, n)), draws)[0].tolist() for n in (3, 4, 3)] == [
+        if [_drawn(np.zeros(n), draws).tolist() for n in (3, 4, 3)] == [
             h0,
             v1,
             h1,
@@ -89,9 +94,9 @@ def original(X, n_components, n_iter, root):
     for iteration in range(n_iter):
         draws = Stream(root, PHASES, iteration, 0)
         for v0 in X:
-            h0 = toss((c + v0 @ W)[None], draws)[0]
-            v1 = toss((b + W @ h0)[None], draws)[0]
-            h1 = toss((c + v1 @ W)[None], draws)[0]
+            h0 = _drawn(c + v0 @ W, draws)
+            v1 = _drawn(b + W @ h0, draws)
+            h1 = _drawn(c + v1 @ W, draws)
             W += 0.1 * (np.outer(v0, h0) - np.outer(v1, h1))
             b += 0.1 * (v0 - v1)
             c += 0.1 * (h0 - h1)

@@ -30,7 +30,7 @@ from typing import cast
 
 import numpy as np
 
-from skrbm._core.blocks import converted
+from skrbm._core.blocks import converted, rows_at
 from skrbm._core.operations import (
     SMALL_TERMS,
     AddProduct,
@@ -153,7 +153,7 @@ class MiniBatch:
     ) -> None:
         """Take the positive rows of a share."""
         rows, tile = place
-        v0 = X[index[rows]]
+        v0 = rows_at(X, index[rows])
         if self.sparse or self.sample_rows or self.binarize is not None:
             v0 = converted(v0, self.H.dtype, self.binarize)
         if self.sample_rows:
@@ -232,7 +232,7 @@ class MiniBatch:
         joint, b = target
         if keep != 1:
             b *= keep
-        b += np.dot(r, self.S[:, :-1])
+        b += np.dot(r, self.S)[:-1]
         if onto is not None:
             np.add(onto.b, b, out=onto.b)
 

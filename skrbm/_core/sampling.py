@@ -34,6 +34,8 @@ N_WORDS = 1 << 15
 # calls that it takes to do with 15.
 _FEW_DRAWS = 2048
 _AHEAD = 8192
+# The bits of a number in double precision that one in single precision has too.
+_SINGLE_PRECISION = np.uint64((1 << 64) - (1 << 29))
 # Below this probability `draw_rare` draws a unit at a discount.  The logit is a little
 # low, so that rounding never decides.
 _RARE = 1 / 128
@@ -60,15 +62,19 @@ class Stream(np.random.Generator):
         return self._parts[i]
 
     def few_uniforms(self, shape: tuple[int, ...]) -> Array:
-        """Return uniform numbers, for calls that want only a few.
+        """Return uniform numbers in single precision, for calls that want only a few.
 
-        Those for the next calls with the same shape are drawn ahead.
+        Rounded down, so that whether they are below another number of that precision is
+        as it was before.  Those for the next calls with the same shape are drawn ahead.
         """
         try:
             return next(self._ahead[shape])
         except (KeyError, StopIteration):
             n_calls = _AHEAD // max(1, math.prod(shape)) or 1
-            self._ahead[shape] = iter(self.random((n_calls, *shape)))
+            uniforms = self.random((n_calls, *shape))
+            bits = uniforms.view(np.uint64)
+            bits &= _SINGLE_PRECISION
+            self._ahead[shape] = iter(uniforms.astype(np.float32))
             return next(self._ahead[shape])
 
 
@@ -103,7 +109,7 @@ def toss(p: Array, rng: Stream, scratch: Array) -> Array:
 
     May overwrite ``scratch``, which may be p itself.
     """
-    if p.size < _FEW_DRAWS:
+    if p.size < _FEW_DRAWS and p.dtype == np.float32:
         return rng.few_uniforms(p.shape) < p
     scaled = np.multiply(p, N_WORDS, out=scratch)
     return settle(scaled, random_words(p.shape, rng), rng)
