@@ -282,7 +282,7 @@ def visible(mini_batch):
         layers = [tile.v0 for tile in mini_batch.tiles]
         layers += [tile.vk for tile in mini_batch.tiles]
         return np.vstack([v.toarray() if sparse.issparse(v) else v for v in layers])
-    return mini_batch.S[:, :-1] + mini_batch.mu
+    return mini_batch.mu - mini_batch.S[:, :-1]
 
 
 sizes = pytest.mark.parametrize(("n", "m"), [(10, None), (1, None), (10, 3), (2, 50)])

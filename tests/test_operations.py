@@ -138,14 +138,14 @@ def test_a_product_is_added_in_place(n, f, c, unlocked, dtype, monkeypatch):
     )
     before, strip = W.copy(), slice(1, f + 1)
     add_product = operations.AddProduct(W[strip], v[:, strip], G)
-    for keep in (1.0, 0.25):
+    for scale, keep in ((1.0, 1.0), (-0.5, 0.25)):
         expected = W.copy()
-        expected[strip] = keep * W[strip] + v[:, strip].T @ G
-        add_product(keep)
+        expected[strip] = keep * W[strip] + scale * v[:, strip].T @ G
+        add_product(scale, keep)
         np.testing.assert_allclose(W, expected, rtol=1e-4, atol=1e-5)
     # What the arrays hold at the time of the call is what counts.
     G[...] = 0
-    add_product(0.0)
+    add_product(keep=0.0)
     assert not W[strip].any()
     np.testing.assert_array_equal(W[0], before[0])
 

@@ -55,7 +55,7 @@ def test_the_update_of_the_worked_example():
     zero = Parameters(np.zeros((4, 3)), np.zeros(4), np.zeros(3))
     mu, new = np.zeros(4), Stacked.take(zero, np.zeros(4))
     batch = MiniBatch(new, mu, 1, Stream, crew=Crew(), sample_statistics=True)
-    batch.S[:, :-1] = [v0, v1]
+    batch.S[:, :-1] = -np.array([v0, v1])
     batch.H[...] = [h0, h1]
     batch.add_gradient(new, 0.1, lam=np.zeros(3))
     new = new.restore(mu)

@@ -5,20 +5,22 @@
                      with persistent chains, from where the last batch left off
 
 The gradient of the log-likelihood is the mean of v h' over the n positive rows
-less its mean over the m negative rows.  With one weight per row,
-w = [1/n, ..., -1/m, ...], and offsets mu and lambda it reads
+less its mean over the m negative rows.  With offsets mu and lambda it reads
 
-    S = [v0; vk] - mu        G = w * ([h0; hk] - lambda)
-    dW = S'G       db = S'(w - G lambda)       dc = G'1
+    S = mu - [v0; vk]        G = [lambda - h0; (hk - lambda) n/m]
+    n dW = S'G       n db = S'(t - G lambda)       n dc = -G'1
 
-Here c is the hidden intercept at v = mu, so that P(h=1 | v) = sigmoid(c + SW).
+where t is -1 for positive and n/m for negative rows.  Rows have their signs turned
+over because the sigmoid takes an exponential of minus its input: with c the hidden
+intercept at v = mu, P(h=1 | v) = 1 / (1 + exp(SW - c)).
+
 For mu = lambda = 0 this is the ordinary gradient, and otherwise that of
 ``-(v-mu)'W(h-lambda) - b_c'v - c'h`` (Montavon & Mueller 2012; Melchior, Fischer &
 Wiskott 2016, section 3).  There b_c = b + W lambda would have to change whenever
 lambda does; b is carried in its place, hence the - G lambda in db.
 
 `parameters` has the two forms in which a model is trained: for dense rows S has a
-further column of ones, and W the row c'; for sparse ones what mu adds is kept apart.
+further column of -1, and W the row c'; for sparse ones what mu adds is kept apart.
 """
 
 from __future__ import annotations
@@ -97,10 +99,11 @@ class MiniBatch:
         self.sample_statistics, self.sample_rows = sample_statistics, sample_rows
         self.binarize = binarize
         # S, (n + m, n_features + 1), and H, (n + m, n_components), stack both phases.
-        self.S = np.ones((0 if self.sparse else n + m, n_features + 1), dtype)
+        self.S = np.full((0 if self.sparse else n + m, n_features + 1), -1, dtype)
         self.H = np.empty((n + m, n_components), dtype)
         self.H0, self.Hk = self.H[:n], self.H[n:]
-        self.w = np.repeat(np.array([1 / n, -1 / m], dtype), [n, m])
+        self.t = np.repeat(np.array([-1, n / m], dtype), [n, m])
+        self.equal_shares = np.full(n, 1 / n, dtype)
         h = np.empty((m, n_components), dtype) if chains is None else chains
 
         n_shares, n_parts = count_tiles(
@@ -161,7 +164,7 @@ class MiniBatch:
         if isinstance(tile, SparseTile):
             tile.v0 = v0
         else:
-            np.subtract(v0, self.mu, out=self.S[rows, :-1])
+            np.subtract(self.mu, v0, out=self.S[rows, :-1])
 
     def _start(self, tile: DenseTile | SparseTile) -> None:
         """Run the positive phase, and have h for the negative one to start from."""
@@ -194,7 +197,7 @@ class MiniBatch:
 
     def move_towards_activity(self, mean: Array, step: float) -> None:
         """Move ``mean``, in place, towards the mean of h0 by so much of the way."""
-        move_towards_product(mean, self.w[: self.n], self.H0, step)
+        move_towards_product(mean, self.equal_shares, self.H0, step)
 
     def add_gradient(
         self,
@@ -213,32 +216,41 @@ class MiniBatch:
         target, if it is a velocity, is then added ``onto`` the parameters it moves.
         The hidden layer is used up.
         """
-        w = learning_rate * self.w
-        # G = w * ([h0; hk] - lambda), in the place of the hidden layer.
+        # G = [lambda - h0; (hk - lambda) n/m], in the place of the hidden layer.
         G, H0, Hk = self.H, self.H0, self.Hk
-        H0 -= lam if pull is None else lam - pull
+        np.subtract(lam if pull is None else lam - pull, H0, out=H0)
         Hk -= lam
-        G *= w[:, None]
-        r = w - np.dot(G, lam)
+        if len(Hk) != self.n:
+            Hk *= self.t[-1]
+        r = self.t - np.dot(G, lam)
+        step = learning_rate / self.n
         if isinstance(target, Apart):
-            self._add_sparse_gradient(target, G, r, keep, cast("Apart | None", onto))
+            onto = cast("Apart | None", onto)
+            self._add_sparse_gradient(target, G, r, step, keep, onto)
         else:
-            self._add_dense_gradient(target, G, r, keep, cast("Stacked | None", onto))
+            onto = cast("Stacked | None", onto)
+            self._add_dense_gradient(target, G, r, step, keep, onto)
 
     def _add_dense_gradient(
-        self, target: Stacked, G: Array, r: Array, keep: float, onto: Stacked | None
+        self,
+        target: Stacked,
+        G: Array,
+        r: Array,
+        step: float,
+        keep: float,
+        onto: Stacked | None,
     ) -> None:
-        """Add S'[G, r] to the target, and then the target ``onto`` another."""
+        """Add ``step S'[G, r]`` to the target, and then the target ``onto`` another."""
         joint, b = target
         if keep != 1:
             b *= keep
-        b += np.dot(r, self.S)[:-1]
+        b += np.dot(step * r, self.S)[:-1]
         if onto is not None:
             np.add(onto.b, b, out=onto.b)
 
         def add(slab: list[tuple[slice, AddProduct]]) -> None:
             for strip, add_product in slab:
-                add_product(keep)
+                add_product(step, keep)
                 if onto is not None:
                     part = onto.joint[strip]
                     part += joint[strip]
@@ -248,7 +260,7 @@ class MiniBatch:
     def _sums_of(
         self, joint: Array, G: Array, *, in_strips: bool
     ) -> list[list[tuple[slice, AddProduct]]]:
-        """Return, slab by slab, what adds S'G to ``joint``.
+        """Return, slab by slab, what adds a multiple of S'G to ``joint``.
 
         A strip of two matrices stays in the cache while it is added from one to the
         other.
@@ -265,9 +277,18 @@ class MiniBatch:
         return self._sums[1]
 
     def _add_sparse_gradient(
-        self, target: Apart, G: Array, r: Array, keep: float, onto: Apart | None
+        self,
+        target: Apart,
+        G: Array,
+        r: Array,
+        step: float,
+        keep: float,
+        onto: Apart | None,
     ) -> None:
-        """Add [v, -1, v mu]'[G, r] to the target, and the target ``onto`` another."""
+        """Add ``-step [v, -1, v mu]'[G, r]`` to the target, and that ``onto`` another.
+
+        The sign is that of v in S = mu - v.
+        """
         joint, c = target
         if keep != 1:
             kept = joint[:, :-1]  # all but mu
@@ -276,6 +297,7 @@ class MiniBatch:
         tiles = [cast("SparseTile", tile) for tile in self.tiles]
         phases = [(x.v0, x.v0_mu) for x in tiles] + [(x.vk, x.vk_mu) for x in tiles]
         G = np.column_stack([G, r, np.zeros_like(r)])  # 0 for mu
+        G *= -step
         total = np.dot(np.ones_like(r), G)
         c += total[:-2]
         joint[-2] -= total

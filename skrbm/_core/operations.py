@@ -121,7 +121,7 @@ def _parts(A: Array, width: int) -> Array:
 
 
 class AddProduct:
-    """``W = keep W + v'G`` in place, for three arrays that stay where they are.
+    """``W = keep W + scale v'G`` in place, for three arrays that stay where they are.
 
     Each has contiguous rows.  There is no further matrix for the product, and other
     threads run meanwhile.
@@ -132,11 +132,11 @@ class AddProduct:
         self._arrays = W, v, G
         self._gemm = _unlocked_gemm(W.dtype)
         number = {"f": ctypes.c_float, "d": ctypes.c_double}[W.dtype.char]
+        self._scale: Any = number()
         self._keep: Any = number()
-        # Arrays in C order are transposed ones to BLAS: W' = keep W' + G'v.
+        # Arrays in C order are transposed ones to BLAS: W' = keep W' + scale G'v.
         self._letters = ctypes.c_char(b"N"), ctypes.c_char(b"T")
         self._sizes = [ctypes.c_int(size) for size in (G.shape[1], *v.shape[::-1])]
-        self._one = number(1)
         self._steps = [
             ctypes.c_int(max(A.strides[0] // A.itemsize, A.shape[1])) for A in (G, v, W)
         ]
@@ -146,18 +146,18 @@ class AddProduct:
         self._arguments = [
             *[address(letter) for letter in self._letters],
             *[address(size) for size in self._sizes],
-            *(address(self._one), G.ctypes.data, G_step, v.ctypes.data, v_step),
+            *(address(self._scale), G.ctypes.data, G_step, v.ctypes.data, v_step),
             *(address(self._keep), W.ctypes.data, W_step),
         ]
 
-    def __call__(self, keep: float = 1.0) -> None:
+    def __call__(self, scale: float = 1.0, keep: float = 1.0) -> None:
         """Add the product of what v and G hold now."""
         if self._gemm is None:
             W, v, G = self._arrays
             gemm = _blas("gemm", W.dtype)
-            gemm(1.0, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
+            gemm(scale, G.T, v.T, keep, W.T, trans_b=True, overwrite_c=True)
         else:
-            self._keep.value = keep
+            self._scale.value, self._keep.value = scale, keep
             self._gemm(*self._arguments)
 
 
@@ -261,9 +261,14 @@ def sigmoid(
         np.negative(x, out=out)
     else:
         np.subtract(-intercept, x, out=out)
-    np.exp(out, out=out)
-    np.add(out, _ONE[out.dtype.char], out=out)
-    return np.reciprocal(out, out=out)
+    return sigmoid_of_minus(out)
+
+
+def sigmoid_of_minus(x: Array) -> Array:
+    """Turn x into ``1 / (1 + exp(x))``, in place."""
+    np.exp(x, out=x)
+    np.add(x, _ONE[x.dtype.char], out=x)
+    return np.reciprocal(x, out=x)
 
 
 def softplus(x: Array) -> Array:

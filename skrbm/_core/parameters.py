@@ -37,9 +37,9 @@ class Stacked(NamedTuple):
     """Parameters as epochs of dense rows see them: hidden intercepts below the weights.
 
     With c the hidden intercept at v = mu, for which P(h=1 | v) = sigmoid(c + (v-mu)'W),
-    and with a further column of ones, S = [v - mu, 1],
+    and with the sign turned over and a further column, S = [mu - v, -1],
 
-        joint = [W; c']        c + (v-mu)'W = S joint        joint += S'G
+        joint = [W; c']        -(c + (v-mu)'W) = S joint        joint += S'G
 
     in C order.
     """
@@ -81,10 +81,10 @@ class Apart(NamedTuple):
         joint = [M, d, mu; a', beta, 0; mu'M, mu'd, 0],
 
     in C order, and c is the hidden intercept at v = mu.  For sparse rows v and
-    S = v - mu, what takes S touches no more of M than the features that are on,
+    S = mu - v, what takes S touches no more of M than the features that are on,
 
-        SW = [v, v mu - mu mu, -1] [M; a'; mu'M]
-        W += S'G, b += S'r    by    joint += [v, -1, v mu]' [G, r]
+        -SW = [v, v mu - mu mu, -1] [M; a'; mu'M]
+        W += S'G, b += S'r    by    joint -= [v, -1, v mu]' [G, r]
 
     and what does not is as it was: hW' + b = [h, 1, h a + beta] [M, d, mu]'.
     """

@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skrbm._core.operations import copies_weights, sigmoid, times, times_transposed
+from skrbm._core.operations import (
+    copies_weights,
+    sigmoid,
+    sigmoid_of_minus,
+    times,
+    times_transposed,
+)
 from skrbm._core.parameters import Apart, Stacked
 from skrbm._core.sampling import Stream, draw_rare, rows_of, toss
 from skrbm._core.threads import cut
@@ -66,7 +72,7 @@ class _Tile:
 
 
 class DenseTile(_Tile):
-    """Units that see all of the other layer, dense: S = [v - mu, 1]."""
+    """Units that see all of the other layer, dense: S = [mu - v, -1]."""
 
     def __init__(
         self,
@@ -84,17 +90,17 @@ class DenseTile(_Tile):
         self.S0, self.Sk = S[share.rows], S[share.below]
         self.W_below = model.joint[:, hidden]
         self.h_above, self.W_above = h[share.chains], model.weights[visible]
-        self.b, self.mu, self.v = model.b[visible], mu[visible], self.Sk[:, visible]
-        self.x = np.empty_like(self.v)
+        self.b, self.mu, self.S_v = model.b[visible], mu[visible], self.Sk[:, visible]
+        self.x = np.empty_like(self.S_v)
         self.blocks = [visible]
 
     def see_data(self) -> None:
-        """Put P(h=1 | v0) = sigmoid(c + S0 W) in H0."""
-        sigmoid(times(self.S0, self.W_below, out=self.H0))
+        """Put P(h=1 | v0) = 1 / (1 + exp(S0 W - c)) in H0."""
+        sigmoid_of_minus(times(self.S0, self.W_below, out=self.H0))
 
     def see_sample(self) -> None:
-        """Put P(h=1 | vk) = sigmoid(c + Sk W) in Hk."""
-        sigmoid(times(self.Sk, self.W_below, out=self.Hk))
+        """Put P(h=1 | vk) = 1 / (1 + exp(Sk W - c)) in Hk."""
+        sigmoid_of_minus(times(self.Sk, self.W_below, out=self.Hk))
 
     def hold(self, h: Array) -> None:
         """Keep states of the hidden units, for v to be drawn from."""
@@ -103,7 +109,7 @@ class DenseTile(_Tile):
     def sample(self, _: int) -> None:
         """Draw v ~ P(v=1 | h) = sigmoid(b + Wh)."""
         p = sigmoid(times_transposed(self.h_above, self.W_above, out=self.x), self.b)
-        np.subtract(toss(p, self.rng, scratch=p), self.mu, out=self.v)
+        np.subtract(self.mu, toss(p, self.rng, scratch=p), out=self.S_v)
 
 
 class SparseTile(_Tile):
@@ -133,17 +139,17 @@ class SparseTile(_Tile):
         self.on: dict[int, tuple[Array, Array]] = {}
 
     def see_data(self) -> None:
-        """Put P(h=1 | v0) = sigmoid(c + S0 W) in H0."""
-        self.v0_mu = self._times(self.v0, self.H0)
+        """Put P(h=1 | v0) in H0."""
+        self.v0_mu = self._see(self.v0, self.H0)
 
     def see_sample(self) -> None:
-        """Put P(h=1 | vk) = sigmoid(c + Sk W) in Hk."""
+        """Put P(h=1 | vk) in Hk."""
         places = [self.on[i] for i in range(len(self.blocks))]
         self.vk = rows_of(places, self.shape, self.h.dtype)
-        self.vk_mu = self._times(self.vk, self.Hk)
+        self.vk_mu = self._see(self.vk, self.Hk)
 
-    def _times(self, v: Rows, out: Array) -> Array:
-        """Put sigmoid(c + SW) in ``out`` and return v mu."""
+    def _see(self, v: Rows, out: Array) -> Array:
+        """Put P(h=1 | v) = sigmoid(c + (v - mu)'W) in ``out`` and return v mu."""
         x = times(v, self.model.M_d_mu)
         v_M, v_mu = x[:, :-2], x[:, -1]
         np.outer(v_mu - self.mu_mu, self.model.a, out=out)
