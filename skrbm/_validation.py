@@ -94,6 +94,8 @@ def one_of(*names: str) -> Rule:
 
 
 def _is_seed(value: Any) -> bool:
+    if _is_number(value, Integral):
+        return bool(0 <= value < 1 << 32)  # without a generator, which takes a while
     try:
         check_random_state(value)
     except ValueError:

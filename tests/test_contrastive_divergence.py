@@ -533,7 +533,7 @@ def test_large_mini_batches_get_the_plain_gradient(
         assert len(mini_batch.tiles) == mini_batch.n_slabs == np.prod(counts)
         # Only parts of the units, and blocks of sparse samples, wait for each other.
         together = is_sparse or counts[1] > 1
-        assert len(mini_batch.groups) == (1 if together else counts[0])
+        assert mini_batch.alone == (not together)
         run(mini_batch, batch)
         V, H = visible(mini_batch), mini_batch.H.copy()
         return V, H, gradient(mini_batch, lam), chains

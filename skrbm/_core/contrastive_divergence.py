@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -44,22 +44,6 @@ from skrbm._core.sampling import Stream, drawn, toss
 from skrbm._core.threads import Crew, cut
 from skrbm._core.tiles import DenseTile, SparseTile, count_tiles, shares
 from skrbm._core.types import Array, Rows
-
-
-class _Group:
-    """Tiles that wait for each other between the halves of a step, and for no others.
-
-    ``loads`` has the positive rows to load, each with the tile that does, and
-    ``blocks`` every block of visible units to draw, with its tile.
-    """
-
-    def __init__(
-        self,
-        loads: list[tuple[slice, DenseTile | SparseTile]],
-        tiles: Sequence[DenseTile | SparseTile],
-    ) -> None:
-        self.loads, self.tiles = loads, tiles
-        self.blocks = [(tile, i) for tile in tiles for i in range(len(tile.blocks))]
 
 
 class MiniBatch:
@@ -121,15 +105,13 @@ class MiniBatch:
             for i, (share, units) in enumerate(itertools.product(cuts, parts)):
                 layers = model, mu, self.S, self.H, h
                 self.tiles.append(DenseTile(*layers, share, units, stream(i)))
-        # The rows of a share are loaded once, for all its tiles, by the first of them.
-        firsts = self.tiles[::n_parts]
-        loads = [(x.rows, tile) for x, tile in zip(cuts, firsts, strict=True)]
         # Dense tiles with all units go through both phases without waiting for another.
-        if n_parts == 1 and not self.sparse:
-            pairs = zip(loads, self.tiles, strict=True)
-            self.groups = [_Group([load], [tile]) for load, tile in pairs]
-        else:
-            self.groups = [_Group(loads, self.tiles)]
+        self.alone = n_parts == 1 and not self.sparse
+        # The rows of a share are loaded once, for all its tiles, by the first of them.
+        self.loaders = self.tiles[::n_parts]
+        self.blocks = [
+            (tile, i) for tile in self.tiles for i in range(len(tile.blocks))
+        ]
         self.n_slabs = min(len(self.tiles), max(1, n_features // 64))
         self._sums: tuple[Array, list[list[tuple[slice, AddProduct]]]] | None = None
 
@@ -138,33 +120,36 @@ class MiniBatch:
 
         The hidden layers hold probabilities unless statistics are to be sampled.
         """
-        self.crew.map(functools.partial(self._run_group, X, index), self.groups)
-
-    def _run_group(self, X: Rows, index: Array, group: _Group) -> None:
-        """Run both phases on tiles that need no others."""
-        loads, tiles, blocks = group.loads, group.tiles, group.blocks
-        self.crew.map(functools.partial(self._load, X, index), loads)
-        self.crew.map(self._start, tiles)
+        each = self.crew.map
+        if self.alone:
+            each(functools.partial(self._run_tile, X, index), self.tiles)
+            return
+        each(functools.partial(self._load, X, index), self.loaders)
+        each(self._start, self.tiles)
         for _ in range(self.n_gibbs_steps - 1):
-            self.crew.map(self._sample, blocks)
-            self.crew.map(self._go_on, tiles)
-        self.crew.map(self._sample, blocks)
-        self.crew.map(self._finish, tiles)
+            each(self._sample, self.blocks)
+            each(self._go_on, self.tiles)
+        each(self._sample, self.blocks)
+        each(self._finish, self.tiles)
 
-    def _load(
-        self, X: Rows, index: Array, place: tuple[slice, DenseTile | SparseTile]
-    ) -> None:
+    def _run_tile(self, X: Rows, index: Array, tile: DenseTile | SparseTile) -> None:
+        """Do the same on a tile that needs no others."""
+        self._load(X, index, tile)
+        self._start(tile)
+        for _ in range(self.n_gibbs_steps - 1):
+            tile.sample(0)
+            self._go_on(tile)
+        tile.sample(0)
+        self._finish(tile)
+
+    def _load(self, X: Rows, index: Array, tile: DenseTile | SparseTile) -> None:
         """Take the positive rows of a share."""
-        rows, tile = place
-        v0 = rows_at(X, index[rows])
+        v0 = rows_at(X, index[tile.rows])
         if self.sparse or self.sample_rows or self.binarize is not None:
             v0 = converted(v0, self.H.dtype, self.binarize)
         if self.sample_rows:
             v0 = drawn(v0, tile.rng)
-        if isinstance(tile, SparseTile):
-            tile.v0 = v0
-        else:
-            np.subtract(self.mu, v0, out=self.S[rows, :-1])
+        tile.take(v0)
 
     def _start(self, tile: DenseTile | SparseTile) -> None:
         """Run the positive phase, and have h for the negative one to start from."""
@@ -222,7 +207,7 @@ class MiniBatch:
         Hk -= lam
         if len(Hk) != self.n:
             Hk *= self.t[-1]
-        r = self.t - np.dot(G, lam)
+        r = self.t - G.dot(lam)
         step = learning_rate / self.n
         if isinstance(target, Apart):
             onto = cast("Apart | None", onto)
@@ -244,7 +229,7 @@ class MiniBatch:
         joint, b = target
         if keep != 1:
             b *= keep
-        b += np.dot(step * r, self.S)[:-1]
+        b += (step * r).dot(self.S)[:-1]
         if onto is not None:
             np.add(onto.b, b, out=onto.b)
 

@@ -66,29 +66,52 @@ def times(x: Rows, W: Array, out: Array | None = None) -> Array:
         return out
     if out is None:
         return np.dot(x, W)
-    width = _width(*x.shape)
-    if not 0 < width < W.shape[1]:
-        # np.dot takes less time to call, but copies matrices whose rows lie apart.
-        return (np.dot if W.flags.c_contiguous else np.matmul)(x, W, out=out)
-    whole = W.shape[1] // width * width
-    np.matmul(x, _parts(W[:, :whole], width), out=_parts(out[:, :whole], width))
-    np.matmul(x, W[:, whole:], out=out[:, whole:])
+    prepared_times(x, W, out)()
     return out
 
 
 def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
     """Return ``h W'``."""
     # h: (n, c)  W: (f, c) -> (n, f)
-    height = _height(*h.shape)
-    if not 0 < height < len(W):
-        # np.dot takes less time to call, but copies matrices whose rows lie apart.
-        return (np.dot if W.flags.c_contiguous else np.matmul)(h, W.T, out=out)
     if out is None:
         out = np.empty((len(h), len(W)), np.result_type(h, W))
-    whole = len(W) // height * height
-    np.matmul(h, _parts(W[:whole].T, height), out=_parts(out[:, :whole], height))
-    np.matmul(h, W[whole:].T, out=out[:, whole:])
+    prepared_times_transposed(h, W, out)()
     return out
+
+
+def prepared_times(x: Array, W: Array, out: Array) -> Callable[[], object]:
+    """Return what puts ``x W`` in ``out``, for arrays that stay where they are."""
+    width = _width(*x.shape)
+    if not 0 < width < W.shape[1]:
+        return _prepared(x, (W, out))
+    whole = W.shape[1] // width * width
+    parts = _parts(W[:, :whole], width), _parts(out[:, :whole], width)
+    return _prepared(x, parts, (W[:, whole:], out[:, whole:]))
+
+
+def prepared_times_transposed(h: Array, W: Array, out: Array) -> Callable[[], object]:
+    """Return what puts ``h W'`` in ``out``, for arrays that stay where they are."""
+    height = _height(*h.shape)
+    if not 0 < height < len(W):
+        return _prepared(h, (W.T, out))
+    whole = len(W) // height * height
+    parts = _parts(W[:whole].T, height), _parts(out[:, :whole], height)
+    return _prepared(h, parts, (W[whole:].T, out[:, whole:]))
+
+
+def _prepared(x: Array, *parts: tuple[Array, Array]) -> Callable[[], object]:
+    """Return what puts the product of x and the first of each pair in the second."""
+    A, out = parts[0]
+    # `dot` takes less time to call, but copies matrices whose rows lie apart, and wants
+    # a place in C order.
+    if len(parts) == 1 and x.flags.forc and A.flags.forc and out.flags.c_contiguous:
+        return functools.partial(x.dot, A, out)
+
+    def multiply() -> None:
+        for A, out in parts:
+            np.matmul(x, A, out=out)
+
+    return multiply
 
 
 def _width(n: int, f: int) -> int:

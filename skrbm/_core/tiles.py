@@ -13,6 +13,8 @@ import numpy as np
 
 from skrbm._core.operations import (
     copies_weights,
+    prepared_times,
+    prepared_times_transposed,
     sigmoid,
     sigmoid_of_minus,
     times,
@@ -50,7 +52,7 @@ class _Tile:
     def __init__(
         self, H: Array, h: Array, share: Share, hidden: slice, rng: Stream
     ) -> None:
-        self.rng, self.h = rng, h[share.chains, hidden]
+        self.rows, self.rng, self.h = share.rows, rng, h[share.chains, hidden]
         self.places = H[share.rows, hidden], H[share.below, hidden]
         self.whole = self.h.shape[1] == h.shape[1]
         if self.whole:
@@ -88,19 +90,30 @@ class DenseTile(_Tile):
         visible, hidden = units
         super().__init__(H, h, share, hidden, rng)
         self.S0, self.Sk = S[share.rows], S[share.below]
-        self.W_below = model.joint[:, hidden]
-        self.h_above, self.W_above = h[share.chains], model.weights[visible]
-        self.b, self.mu, self.S_v = model.b[visible], mu[visible], self.Sk[:, visible]
+        self.mu, self.S_v0 = mu, self.S0[:, :-1]
+        self.b, self.mu_v, self.S_v = model.b[visible], mu[visible], self.Sk[:, visible]
         self.x = np.empty_like(self.S_v)
+        below, h_above = model.joint[:, hidden], h[share.chains]
+        self.put_x0_in_H0 = prepared_times(self.S0, below, self.H0)
+        self.put_xk_in_Hk = prepared_times(self.Sk, below, self.Hk)
+        self.put_Wh_in_x = prepared_times_transposed(
+            h_above, model.weights[visible], self.x
+        )
         self.blocks = [visible]
+
+    def take(self, v0: Array) -> None:
+        """Take the positive rows of the share."""
+        np.subtract(self.mu, v0, out=self.S_v0)
 
     def see_data(self) -> None:
         """Put P(h=1 | v0) = 1 / (1 + exp(S0 W - c)) in H0."""
-        sigmoid_of_minus(times(self.S0, self.W_below, out=self.H0))
+        self.put_x0_in_H0()
+        sigmoid_of_minus(self.H0)
 
     def see_sample(self) -> None:
         """Put P(h=1 | vk) = 1 / (1 + exp(Sk W - c)) in Hk."""
-        sigmoid_of_minus(times(self.Sk, self.W_below, out=self.Hk))
+        self.put_xk_in_Hk()
+        sigmoid_of_minus(self.Hk)
 
     def hold(self, h: Array) -> None:
         """Keep states of the hidden units, for v to be drawn from."""
@@ -108,8 +121,9 @@ class DenseTile(_Tile):
 
     def sample(self, _: int) -> None:
         """Draw v ~ P(v=1 | h) = sigmoid(b + Wh)."""
-        p = sigmoid(times_transposed(self.h_above, self.W_above, out=self.x), self.b)
-        np.subtract(self.mu, toss(p, self.rng, scratch=p), out=self.S_v)
+        self.put_Wh_in_x()
+        p = sigmoid(self.x, self.b)
+        np.subtract(self.mu_v, toss(p, self.rng, scratch=p), out=self.S_v)
 
 
 class SparseTile(_Tile):
@@ -137,6 +151,10 @@ class SparseTile(_Tile):
         # Visible units are drawn in blocks that stay in the second-level cache.
         self.blocks = cut(len(mu), max(1, len(self.h) * len(mu) >> 17))
         self.on: dict[int, tuple[Array, Array]] = {}
+
+    def take(self, v0: Rows) -> None:
+        """Take the positive rows of the share."""
+        self.v0 = v0
 
     def see_data(self) -> None:
         """Put P(h=1 | v0) in H0."""

@@ -169,6 +169,11 @@ class _Epoch:
         self.mini_batches: dict[int, MiniBatch] = {}
         self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
         self.learning_rate = 0.0
+        # As arrays without dimensions, which take less time with small arrays.
+        target_and_cost = settings.sparsity_target, settings.sparsity_cost
+        self.sparsity_target, self.sparsity_cost = (
+            np.array(number, self.mu.dtype) for number in target_and_cost
+        )
 
     @quiet
     def end(self) -> TrainingState:
@@ -231,8 +236,7 @@ class _Epoch:
         if settings.sparsity_cost:
             # Hinton (2010), section 11: the derivative of the cross-entropy of the
             # target and the running mean, at the input of each hidden unit.
-            missing = settings.sparsity_target - self.hidden_mean
-            pull = settings.sparsity_cost * missing
+            pull = self.sparsity_cost * (self.sparsity_target - self.hidden_mean)
 
         target, keep, onto = self.model, 1.0, None
         if self.velocity is not None:
