@@ -109,7 +109,7 @@ def toss(p: Array, rng: Stream, scratch: Array) -> Array:
 
     May overwrite ``scratch``, which may be p itself.
     """
-    if p.size < _FEW_DRAWS and p.dtype == np.float32:
+    if p.size < _FEW_DRAWS and p.dtype.char == "f":
         return rng.few_uniforms(p.shape) < p
     scaled = np.multiply(p, N_WORDS, out=scratch)
     return settle(scaled, random_words(p.shape, rng), rng)
