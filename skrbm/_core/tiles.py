@@ -93,10 +93,11 @@ class DenseTile(_Tile):
         self.mu, self.S_v0 = mu, self.S0[:, :-1]
         self.b, self.mu_v, self.S_v = model.b[visible], mu[visible], self.Sk[:, visible]
         self.x = np.empty_like(self.S_v)
+        # These put the products in H0, Hk and x.
         below, h_above = model.joint[:, hidden], h[share.chains]
-        self.put_x0_in_H0 = prepared_times(self.S0, below, self.H0)
-        self.put_xk_in_Hk = prepared_times(self.Sk, below, self.Hk)
-        self.put_Wh_in_x = prepared_times_transposed(
+        self.S0_times_W = prepared_times(self.S0, below, self.H0)
+        self.Sk_times_W = prepared_times(self.Sk, below, self.Hk)
+        self.h_times_W = prepared_times_transposed(
             h_above, model.weights[visible], self.x
         )
         self.blocks = [visible]
@@ -107,12 +108,12 @@ class DenseTile(_Tile):
 
     def see_data(self) -> None:
         """Put P(h=1 | v0) = 1 / (1 + exp(S0 W - c)) in H0."""
-        self.put_x0_in_H0()
+        self.S0_times_W()
         sigmoid_of_minus(self.H0)
 
     def see_sample(self) -> None:
         """Put P(h=1 | vk) = 1 / (1 + exp(Sk W - c)) in Hk."""
-        self.put_xk_in_Hk()
+        self.Sk_times_W()
         sigmoid_of_minus(self.Hk)
 
     def hold(self, h: Array) -> None:
@@ -121,7 +122,7 @@ class DenseTile(_Tile):
 
     def sample(self, _: int) -> None:
         """Draw v ~ P(v=1 | h) = sigmoid(b + Wh)."""
-        self.put_Wh_in_x()
+        self.h_times_W()
         p = sigmoid(self.x, self.b)
         np.subtract(self.mu_v, toss(p, self.rng, scratch=p), out=self.S_v)
 
