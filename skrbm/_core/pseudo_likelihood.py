@@ -38,6 +38,8 @@ from skrbm._core.types import Array, DType, Rows, dense
 # many others there are.
 _UNITS = 1024
 _LARGEST_GROUP = 4
+# Terms that are worked out at once where there is a logarithm for each.
+_TERMS = 1 << 16
 
 
 class PseudoLikelihood:
@@ -152,14 +154,16 @@ def _term_by_term(W: Array, s: Array, a: Array) -> Array:
             terms = np.logaddexp(log_q, log_p + s[n][:, None] * W)
             total[n] = terms.sum(axis=1)
         return total
-    p, q = sigmoid(a.copy()), sigmoid(-a)
-    terms = np.empty_like(W)
-    for n in range(len(s)):
-        np.multiply(s[n].astype(W.dtype)[:, None], W, out=terms)
+    p, q = sigmoid(a.copy())[:, None], sigmoid(-a)[:, None]
+    s = s.astype(W.dtype)[:, :, None]
+    n_rows = max(1, _TERMS // max(1, W.size))
+    for start in range(0, len(s), n_rows):
+        rows = slice(start, start + n_rows)
+        terms = s[rows] * W  # (rows, n_features, n_components)
         np.exp(terms, out=terms)
-        terms *= p[n]
-        terms += q[n]
-        total[n] = np.log(terms, out=terms).sum(axis=1)
+        terms *= p[rows]
+        terms += q[rows]
+        total[rows] = np.log(terms, out=terms).sum(axis=2)
     return total
 
 
