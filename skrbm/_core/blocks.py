@@ -80,7 +80,7 @@ def moments(
     """
     n_rows = X.shape[0] if rows is None else len(rows)
     total, squares = np.zeros(X.shape[1]), 0.0
-    for block in blocks(n_rows):
+    for block in cut(n_rows, -(-n_rows // ROWS)):
         part = converted(
             X[block if rows is None else rows[block]], np.float32, binarize
         )
