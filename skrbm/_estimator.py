@@ -385,7 +385,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"n_components={self.n_components!r}, but the model to go on from has "
                 f"{len(state.hidden_mean)}. Set it back, or fit with warm_start=False."
             )
-        model = self._model().astype(_fitting.DTYPE)
+        model = self._model(_fitting.DTYPE)
         if not all(map(np.array_equal, model, state.model())):
             state = replace(state, parameters=model, average=None, velocity=None)
         return _fitting.resumed_state(state, X, rows, self.binarize)
@@ -408,25 +408,15 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     # -- queries -----------------------------------------------------------------
 
-    def _model(self):
-        """Return the parameters that queries use."""
+    def _model(self, dtype=None):
+        """Return the parameters in the type that queries use, or in another."""
         check_is_fitted(self)
         for name in ("binarize", "n_jobs"):  # of the hyper-parameters they use these
             RULES[name](name, getattr(self, name))
-        model = Parameters(
-            self.components_.T, self.intercept_visible_, self.intercept_hidden_
-        )
-        self._check_model(model)
-        # BLAS sums a row in an order that depends on where the row stands.  In
-        # double precision nobody sees that, and a small model can afford it.
-        small = self.components_.size <= SMALL
-        return model.astype(np.float64 if small else _fitting.DTYPE)
-
-    def _check_model(self, model):
-        """Raise ValueError if attributes that were set since cannot be a model's."""
-        W, b, c = model
-        shapes = W.T.shape, b.shape, c.shape
+        W = np.asarray(self.components_).T
+        b, c = np.asarray(self.intercept_visible_), np.asarray(self.intercept_hidden_)
         n_hidden, n_visible = self._n_features_out, self.n_features_in_
+        shapes = W.T.shape, b.shape, c.shape
         allowed = (n_hidden, n_visible), (n_visible,), (n_hidden,)
         if shapes != allowed:
             raise ValueError(
@@ -434,8 +424,18 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"{shapes}, but those of the fitted model are {allowed}. Set arrays of "
                 "these shapes, or fit anew."
             )
+        if dtype is None:
+            # BLAS sums a row in an order that depends on where the row stands.  In
+            # double precision nobody sees that, and a small model can afford it.
+            dtype = np.float64 if W.size <= SMALL else _fitting.DTYPE
+        with np.errstate(over="ignore"):
+            model = Parameters(W, b, c).astype(dtype)
         if not get_config()["assume_finite"] and not model.is_finite():
-            raise ValueError("components_ or an intercept is not finite. Fit anew.")
+            raise ValueError(
+                "components_ or an intercept is not finite, or too large for "
+                f"{model.W.dtype}. Fit anew."
+            )
+        return model
 
     def _rows(self, X, *, finite=True):
         check_is_fitted(self)
@@ -447,10 +447,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Write ``function`` of the rows of X to those of ``out``, or say why not."""
         with _fitting.open_crew(self.n_jobs) as crew:
             map_rows(function, X, out, model.W.dtype, binarize, crew)
-        # What is not finite leaves no finite score, and no probability between 0 and
-        # 1 in its row, so that the first one tells where to look at them all.
-        low, high = (-np.inf, np.inf) if out.ndim == 1 else (0, 1)
-        first = out.reshape(len(out), -1)[:, 0]
+        # What is not finite in X leaves no finite score in its row, and no feature there
+        # between 0 and 1, so that one column tells whether to look at all.
+        if out.ndim == 1:
+            first, low, high = out, -np.inf, np.inf
+        else:
+            first, low, high = out[:, 0], 0, 1
         if not ((first > low) & (first < high)).all():
             assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
             if not np.isfinite(out).all() and not get_config()["assume_finite"]:
@@ -477,8 +479,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         NotFittedError
             If there is no model.
         TypeError, ValueError
-            If X does not match the model or is not numeric, or if a value of X or a
-            parameter is not finite, or too large for the model's type.
+            If X does not match the model, is not numeric or not finite, or so large
+            that a result is not a number; or if a parameter is not finite or has
+            another shape.
         """
         model = self._model()
         # To look through X for what is not finite would take a twentieth of the time.
@@ -690,8 +693,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Raises
         ------
         NotFittedError, TypeError, ValueError
-            If there is no model, a parameter is not finite or an argument is not
-            allowed.
+            If there is no model, a parameter is not finite or has another shape, or an
+            argument is not allowed.
         """
         model = self._model()
         integer(1)("n_samples", n_samples)
@@ -709,7 +712,6 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         def run(rows):
             rng = Stream(root, purpose, rows.start)
             start = converted(v[rows], model.W.dtype, binarize)
-            assert_all_finite(start, input_name="v")
             return gibbs_chain(model, start, n_steps, rng).astype(bool)
 
         with _fitting.open_crew(self.n_jobs) as crew:

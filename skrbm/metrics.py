@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_random_state
 from skrbm import _fitting
 from skrbm._core import partition
 from skrbm._core.blocks import converted
+from skrbm._core.operations import quiet
 from skrbm._core.sampling import START, Stream
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
@@ -364,6 +365,7 @@ def _temperatures(betas: Any) -> np.ndarray:
     return values.astype(np.float64)
 
 
+@quiet
 def _starting_rows(
     rbm: BinaryCDRBM, X: Any, n_chains: int, root: int, dtype: Any
 ) -> np.ndarray:

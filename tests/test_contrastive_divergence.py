@@ -531,9 +531,6 @@ def test_large_mini_batches_get_the_plain_gradient(
         mini_batch = mini_batch_of(model, n, chains, mu, sparse=is_sparse, crew=crew)
         assert counts == count_tiles(n, n_features, n_components, sparse=is_sparse)
         assert len(mini_batch.tiles) == mini_batch.n_slabs == np.prod(counts)
-        # Only parts of the units, and blocks of sparse samples, wait for each other.
-        together = is_sparse or counts[1] > 1
-        assert mini_batch.alone == (not together)
         run(mini_batch, batch)
         V, H = visible(mini_batch), mini_batch.H.copy()
         return V, H, gradient(mini_batch, lam), chains
@@ -560,6 +557,35 @@ def test_large_mini_batches_get_the_plain_gradient(
         np.testing.assert_array_equal(flat(change), flat(every[0][2]))
         if persistent:
             np.testing.assert_array_equal(chains, every[0][3])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(
+    ("counts", "is_sparse", "waits"),
+    [
+        ((1, 1), False, False),
+        ((4, 1), False, False),
+        ((2, 2), False, True),
+        ((2, 1), True, True),
+    ],
+)
+def test_only_tiles_that_need_others_wait_for_them(
+    counts, is_sparse, waits, k, monkeypatch
+):
+    cut_in(monkeypatch, *counts)
+
+    class Counting(Crew):
+        n_calls = 0
+
+        def map(self, task, items):
+            self.n_calls += 1
+            return super().map(task, items)
+
+    crew = Counting()
+    make = sparse.csr_array if is_sparse else np.asarray
+    mini_batch = mini_batch_of(MODEL, 6, sparse=is_sparse, crew=crew, n_gibbs_steps=k)
+    run(mini_batch, make(np.tile(ROWS, (2, 1)).astype(float)))
+    assert crew.n_calls == (4 + 2 * (k - 1) if waits else 1)
 
 
 def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():

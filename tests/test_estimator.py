@@ -91,7 +91,7 @@ QUERIES = {
     "score_samples": lambda rbm, X: rbm.score_samples(X),
     "score": lambda rbm, X: rbm.score(X),
     "gibbs": lambda rbm, X: rbm.gibbs(X, random_state=0),
-    "inverse_transform": lambda rbm, _: rbm.inverse_transform(np.eye(3)),
+    "inverse_transform": lambda rbm, _: rbm.inverse_transform(np.eye(rbm.n_components)),
     "sample": lambda rbm, _: rbm.sample(4, n_gibbs_steps=2),
     "get_feature_names_out": lambda rbm, _: rbm.get_feature_names_out(),
 }
@@ -1022,6 +1022,24 @@ def test_parameters_that_are_not_finite_are_told_of(call, name, value, X):
     getattr(rbm, name).flat[-1] = value
     with pytest.raises(ValueError, match=r"components_ .*is not finite"):
         call(rbm, X)
+
+
+@model_calls
+def test_parameters_too_large_for_the_type_of_the_model_are_told_of(call):
+    # Large enough for single precision.
+    rbm = make(300, n_iter=1).fit(np.eye(64))
+    rbm.intercept_hidden_ = rbm.intercept_hidden_.astype(np.float64)
+    rbm.intercept_hidden_[2] = 1e39
+    with pytest.raises(ValueError, match=r"components_ .*too large for float32"):
+        call(rbm, np.eye(64))
+
+
+def test_going_on_from_parameters_too_large_for_training_is_refused(X):
+    rbm = make().fit(X)
+    rbm.intercept_hidden_ = [0.0, 1e39, 0.0]
+    rbm.transform(X)  # in double precision, as a small model
+    with pytest.raises(ValueError, match=r"components_ .*too large for float32"):
+        rbm.partial_fit(X)
 
 
 @model_calls

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn import config_context
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from skrbm import BinaryCDRBM, DataRangeWarning, _fitting
-from skrbm.metrics import log_likelihood
+from skrbm.metrics import log_likelihood, log_partition
 
 
 def make(**changes):
@@ -96,7 +97,9 @@ def test_a_memory_map_trains_as_it_lies(changes, X, tmp_path):
     np.testing.assert_array_equal(rbm.score_samples(rows), expected.score_samples(X))
 
 
-@pytest.mark.parametrize("make_rows", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize(
+    "make_rows", [np.asarray, np.asfortranarray, strided, sparse.csr_array]
+)
 def test_only_the_mini_batch_is_converted(make_rows):
     X = make_rows(
         (np.random.default_rng(0).random((20_000, 400)) < 0.02).astype(np.uint8)
@@ -107,7 +110,7 @@ def test_only_the_mini_batch_is_converted(make_rows):
     rbm.fit(X)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 20_000 * 400 * 2  # bytes; half of what X takes in single precision
+    assert peak < 20_000 * 400  # bytes of X; four times that in single precision
 
 
 CONTAINERS = [
@@ -460,7 +463,8 @@ def queried_in_single_precision():
 
 
 @pytest.mark.parametrize(
-    "query", [*sorted(QUERIES), "inverse_transform", "log_likelihood"]
+    "query",
+    [*sorted(QUERIES), "inverse_transform", "log_likelihood", "log_partition"],
 )
 def test_queries_tell_of_values_too_large_for_their_type(
     query, queried_in_single_precision
@@ -469,6 +473,9 @@ def test_queries_tell_of_values_too_large_for_their_type(
     calls = CALLS | {
         "inverse_transform": lambda rbm, X: rbm.inverse_transform(X[:, :100]),
         "log_likelihood": lambda rbm, X: log_likelihood(rbm, X, log_z=0.0),
+        "log_partition": lambda rbm, X: log_partition(
+            rbm, X, betas=3, n_chains=100, n_gibbs_steps=1, tolerance=1e9
+        ),
     }
     # One row of 20, whose inputs are differences of infinities.
     rows = np.zeros((20, 200))
@@ -478,13 +485,29 @@ def test_queries_tell_of_values_too_large_for_their_type(
         calls[query](rbm, rows)
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_chains_start_from_numbers_whatever_is_vouched_for(
+    n_jobs, queried_in_single_precision
+):
+    rbm = clone(queried_in_single_precision).set_params(n_jobs=n_jobs)
+    rbm.fit(np.eye(200))
+    rows = np.zeros((2000, 200))
+    rows[1999] = 1e39 * np.random.default_rng(0).choice([-1, 1], 200)
+    with (
+        config_context(assume_finite=True),
+        pytest.raises(ValueError, match=r"too large for a Markov chain.*float32"),
+    ):
+        rbm.gibbs(rows)
+
+
 @pytest.mark.parametrize("query", ["free_energy", "score_samples"])
 def test_a_score_beyond_single_precision_is_told_of(query, queried_in_single_precision):
     rows = np.zeros((20, 200))
     rows[7, 3] = 1e39
     with pytest.raises(ValueError, match="too large for float32"):
         CALLS[query](queried_in_single_precision, rows)
-    # Its features are those of any large number.
+    # Its features are those of any large number, and so are its chains.
+    assert queried_in_single_precision.gibbs(rows).shape == rows.shape
     features = queried_in_single_precision.transform(rows)
     np.testing.assert_array_equal(
         features[7], queried_in_single_precision.components_[:, 3] > 0

@@ -189,12 +189,13 @@ def test_uniform_numbers_next_to_a_probability_fall_on_its_side(monkeypatch):
     np.testing.assert_array_equal(tossed(p), uniforms < p)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (31, 41), (50, 70)])
-def test_what_is_certain_is_certain(shape):
-    assert tossed(np.full(shape, 1.0)).all()
-    assert not tossed(np.full(shape, 0.0)).any()
+def test_what_is_certain_is_certain(shape, dtype):
+    assert tossed(np.ones(shape, dtype)).all()
+    assert not tossed(np.zeros(shape, dtype)).any()
     with np.errstate(invalid="ignore"):  # see sigmoid
-        assert not tossed(np.full(shape, np.nan)).any()
+        assert not tossed(np.full(shape, np.nan, dtype)).any()
 
 
 @pytest.mark.parametrize("n_rows", [20, 40])  # few and many at once

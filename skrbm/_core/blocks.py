@@ -41,7 +41,8 @@ def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
 
 def rows_at(X: Rows, index: Array) -> Rows:
     """Return the rows of X with these indices, as they are."""
-    # Much the faster way for a few rows, but for other arrays all of X is copied.
+    # Much faster for a few rows, but of an array that is not contiguous or not aligned
+    # `take` copies all first.
     if isinstance(X, np.ndarray) and X.flags.c_contiguous and X.flags.aligned:
         return X.take(index, axis=0)
     return X[index]
@@ -80,7 +81,7 @@ def moments(
     """
     n_rows = X.shape[0] if rows is None else len(rows)
     total, squares = np.zeros(X.shape[1]), 0.0
-    for block in cut(n_rows, -(-n_rows // ROWS)):
+    for block in cut(n_rows, -(-n_rows // ROWS)):  # no more than it takes: no threads
         part = converted(
             X[block if rows is None else rows[block]], np.float32, binarize
         )

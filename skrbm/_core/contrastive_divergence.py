@@ -10,9 +10,9 @@ less its mean over the m negative rows.  With offsets mu and lambda it reads
     S = mu - [v0; vk]        G = [lambda - h0; (hk - lambda) n/m]
     n dW = S'G       n db = S'(t - G lambda)       n dc = -G'1
 
-where t is -1 for positive and n/m for negative rows.  Rows have their signs turned
-over because the sigmoid takes an exponential of minus its input: with c the hidden
-intercept at v = mu, P(h=1 | v) = 1 / (1 + exp(SW - c)).
+where t is -1 for positive and n/m for negative rows.  S has its sign turned over
+because the sigmoid takes an exponential of minus its input: with c the hidden intercept
+at v = mu, P(h=1 | v) = 1 / (1 + exp(SW - c)).  So has G, which leaves S'G as it is.
 
 For mu = lambda = 0 this is the ordinary gradient, and otherwise that of
 ``-(v-mu)'W(h-lambda) - b_c'v - c'h`` (Montavon & Mueller 2012; Melchior, Fischer &
@@ -106,7 +106,7 @@ class MiniBatch:
                 layers = model, mu, self.S, self.H, h
                 self.tiles.append(DenseTile(*layers, share, units, stream(i)))
         # Dense tiles with all units go through both phases without waiting for another.
-        self.alone = n_parts == 1 and not self.sparse
+        self.independent = n_parts == 1 and not self.sparse
         # The rows of a share are loaded once, for all its tiles, by the first of them.
         self.loaders = self.tiles[::n_parts]
         self.blocks = [
@@ -121,7 +121,7 @@ class MiniBatch:
         The hidden layers hold probabilities unless statistics are to be sampled.
         """
         each = self.crew.map
-        if self.alone:
+        if self.independent:
             each(functools.partial(self._run_tile, X, index), self.tiles)
             return
         each(functools.partial(self._load, X, index), self.loaders)
@@ -133,7 +133,7 @@ class MiniBatch:
         each(self._finish, self.tiles)
 
     def _run_tile(self, X: Rows, index: Array, tile: DenseTile | SparseTile) -> None:
-        """Do the same on a tile that needs no others."""
+        """Run both phases on a tile that waits for no other."""
         self._load(X, index, tile)
         self._start(tile)
         for _ in range(self.n_gibbs_steps - 1):

@@ -30,8 +30,8 @@ from skrbm._core.types import Array, DType, Rows, is_sparse
 # Draws compare a probability with 15 random bits, so that even a probability of 1, as
 # a multiple of 2^-15, is a word of 16 bits.
 N_WORDS = 1 << 15
-# Fewer draws than this take 53 random bits each: that costs more, but less than the
-# calls that it takes to do with 15.
+# Fewer draws than this take a uniform number each: that costs more, but less than the
+# calls that it takes to do with 15 bits.
 _FEW_DRAWS = 2048
 _AHEAD = 8192
 # The bits of a number in double precision that one in single precision has too.
@@ -64,8 +64,9 @@ class Stream(np.random.Generator):
     def few_uniforms(self, shape: tuple[int, ...]) -> Array:
         """Return uniform numbers in single precision, for calls that want only a few.
 
-        Rounded down, so that whether they are below another number of that precision is
-        as it was before.  Those for the next calls with the same shape are drawn ahead.
+        They have 53 bits and are rounded down, which changes no comparison u < p with a
+        p of that precision.  Those for the next calls with the same shape are drawn
+        ahead.
         """
         try:
             return next(self._ahead[shape])
@@ -109,7 +110,7 @@ def toss(p: Array, rng: Stream, scratch: Array) -> Array:
 
     May overwrite ``scratch``, which may be p itself.
     """
-    if p.size < _FEW_DRAWS and p.dtype.char == "f":
+    if p.size < _FEW_DRAWS and p.dtype.char == "f":  # else the rounding would show
         return rng.few_uniforms(p.shape) < p
     scaled = np.multiply(p, N_WORDS, out=scratch)
     return settle(scaled, random_words(p.shape, rng), rng)
@@ -192,8 +193,13 @@ def rows_of(
 @quiet
 def gibbs_chain(parameters: Parameters, v: Rows, n_steps: int, rng: Stream) -> Array:
     """Return v after ``n_steps`` times h ~ P(h | v), v ~ P(v | h)."""
-    for _ in range(n_steps):
+    for step in range(n_steps):
         p = hidden_probabilities(parameters, v)
+        if step == 0 and np.isnan(p).any():
+            raise ValueError(
+                "X has values too large for a Markov chain to start from in "
+                f"{p.dtype}. Scale them to [0, 1]."
+            )
         h = bernoulli(p, rng, out=p)
         p = visible_probabilities(parameters, h)
         v = bernoulli(p, rng, out=p)

@@ -97,7 +97,7 @@ class DenseTile(_Tile):
         below, h_above = model.joint[:, hidden], h[share.chains]
         self.S0_times_W = prepared_times(self.S0, below, self.H0)
         self.Sk_times_W = prepared_times(self.Sk, below, self.Hk)
-        self.h_times_W = prepared_times_transposed(
+        self.h_times_W_transposed = prepared_times_transposed(
             h_above, model.weights[visible], self.x
         )
         self.blocks = [visible]
@@ -122,7 +122,7 @@ class DenseTile(_Tile):
 
     def sample(self, _: int) -> None:
         """Draw v ~ P(v=1 | h) = sigmoid(b + Wh)."""
-        self.h_times_W()
+        self.h_times_W_transposed()
         p = sigmoid(self.x, self.b)
         np.subtract(self.mu_v, toss(p, self.rng, scratch=p), out=self.S_v)
 
