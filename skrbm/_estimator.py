@@ -447,8 +447,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """Write ``function`` of the rows of X to those of ``out``, or say why not."""
         with _fitting.open_crew(self.n_jobs) as crew:
             map_rows(function, X, out, model.W.dtype, binarize, crew)
-        # What is not finite in X leaves no finite score in its row, and no feature there
-        # between 0 and 1, so that one column tells whether to look at all.
+        # What is not finite in X leaves no finite score and no feature between 0 and 1
+        # in its row: one column tells whether to look at them all.
         if out.ndim == 1:
             first, low, high = out, -np.inf, np.inf
         else:
