@@ -87,7 +87,7 @@ class MiniBatch:
         self.H = np.empty((n + m, n_components), dtype)
         self.H0, self.Hk = self.H[:n], self.H[n:]
         self.t = np.repeat(np.array([-1, n / m], dtype), [n, m])
-        self.equal_shares = np.full(n, 1 / n, dtype)
+        self.mean_weights = np.full(n, 1 / n, dtype)
         h = np.empty((m, n_components), dtype) if chains is None else chains
 
         n_shares, n_parts = count_tiles(
@@ -182,7 +182,7 @@ class MiniBatch:
 
     def move_towards_activity(self, mean: Array, step: float) -> None:
         """Move ``mean``, in place, towards the mean of h0 by so much of the way."""
-        move_towards_product(mean, self.equal_shares, self.H0, step)
+        move_towards_product(mean, self.mean_weights, self.H0, step)
 
     def add_gradient(
         self,

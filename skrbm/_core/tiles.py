@@ -89,14 +89,14 @@ class DenseTile(_Tile):
     ) -> None:
         visible, hidden = units
         super().__init__(H, h, share, hidden, rng)
-        self.S0, self.Sk = S[share.rows], S[share.below]
-        self.mu, self.S_v0 = mu, self.S0[:, :-1]
-        self.b, self.mu_v, self.S_v = model.b[visible], mu[visible], self.Sk[:, visible]
+        S0, Sk = S[share.rows], S[share.below]
+        self.mu, self.S_v0 = mu, S0[:, :-1]
+        self.b, self.mu_v, self.S_v = model.b[visible], mu[visible], Sk[:, visible]
         self.x = np.empty_like(self.S_v)
         # These put the products in H0, Hk and x.
         below, h_above = model.joint[:, hidden], h[share.chains]
-        self.S0_times_W = prepared_times(self.S0, below, self.H0)
-        self.Sk_times_W = prepared_times(self.Sk, below, self.Hk)
+        self.S0_times_W = prepared_times(S0, below, self.H0)
+        self.Sk_times_W = prepared_times(Sk, below, self.Hk)
         self.h_times_W_transposed = prepared_times_transposed(
             h_above, model.weights[visible], self.x
         )

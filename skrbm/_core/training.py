@@ -170,10 +170,8 @@ class _Epoch:
         self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
         self.learning_rate = 0.0
         # As arrays without dimensions, which take less time with small arrays.
-        target_and_cost = settings.sparsity_target, settings.sparsity_cost
-        self.sparsity_target, self.sparsity_cost = (
-            np.array(number, self.mu.dtype) for number in target_and_cost
-        )
+        self.sparsity_target = np.array(settings.sparsity_target, self.mu.dtype)
+        self.sparsity_cost = np.array(settings.sparsity_cost, self.mu.dtype)
 
     @quiet
     def end(self) -> TrainingState:
