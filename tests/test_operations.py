@@ -1,5 +1,7 @@
 """The heavy operations, against plain products in double precision."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -77,6 +79,23 @@ def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(
     if len(transposed) > 1:
         assert max(np.prod(transposed, axis=1)) <= operations.SMALL_TERMS
         assert max(n * f for n, _, f in transposed) <= operations._SMALL_RESULTS
+
+
+@pytest.mark.parametrize("strips", ["x", "W", "out"])
+def test_strips_of_larger_matrices_are_multiplied_without_a_copy(strips, monkeypatch):
+    monkeypatch.setattr(operations, "_has_small_kernels", lambda: False)
+    x, W, out = (
+        numbers(length, width + 5)[:, 2:-3]
+        if name == strips
+        else numbers(length, width)
+        for name, length, width in (("x", 90, 80), ("W", 80, 70), ("out", 90, 70))
+    )
+    tracemalloc.start()
+    operations.times(x, W, out=out)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < W.nbytes / 2
+    np.testing.assert_allclose(out, x.astype(np.float64) @ W, atol=1e-3)
 
 
 def test_few_rows_cost_no_copy_of_the_weights(small_kernels):
