@@ -602,7 +602,7 @@ def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():
                 model, n, mu=rows.mean(axis=0), sparse=True, crew=crew
             )
             (tile,) = mini_batch.tiles
-            assert len(tile.blocks) == 2
+            assert len(tile.blocks) == 4
             run(mini_batch, rows)
             every.append((visible(mini_batch), mini_batch.H.copy()))
     V, H = every[0]

@@ -13,7 +13,7 @@ SHAPES = [
     (n, f, c)
     for n in (1, 3, 10, 19, 33, 47, 48, 100)
     for f, c in ((1, 1), (40, 130), (784, 500), (785, 127), (301, 1000), (2000, 129))
-]
+] + [(n, f, c) for n in (512, 1333) for f, c in ((130, 100), (784, 32), (784, 40))]
 
 
 def numbers(*shape):
@@ -60,11 +60,11 @@ def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(
 ):
     shapes = []
 
-    def prepared(x, *parts):
-        for W, _ in parts:
-            number = len(W) if W.ndim == 3 else 1
-            if W.size:
-                shapes.extend([(*x.shape, W.shape[-1])] * number)
+    def prepared(*products):
+        for x, W, out in products:
+            number = len(out) if out.ndim == 3 else 1
+            if out.size:
+                shapes.extend([(*x.shape[-2:], W.shape[-1])] * number)
         return lambda: None
 
     monkeypatch.setattr(operations, "_prepared", prepared)
@@ -79,6 +79,12 @@ def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(
     if len(transposed) > 1:
         assert max(np.prod(transposed, axis=1)) <= operations.SMALL_TERMS
         assert max(n * f for n, _, f in transposed) <= operations._SMALL_RESULTS
+    # Many rows and few columns: parts of the rows, 112 at a time.
+    shapes.clear()
+    operations.times(numbers(1000, 88), numbers(88, 100), out=numbers(1000, 100))
+    assert len(shapes) == (9 if small_kernels else 1)
+    if small_kernels:
+        assert max(np.prod(shapes, axis=1)) <= operations.SMALL_TERMS
 
 
 @pytest.mark.parametrize("strips", ["x", "W", "out"])

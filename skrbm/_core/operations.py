@@ -36,6 +36,8 @@ _HAVE_SMALL_KERNELS = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # all of AVX
 # Results that such a product may have where a matrix is transposed, and the terms that
 # each has at least.
 _SMALL_RESULTS, _LEAST_TERMS = 1200, 32
+# Rows that are taken together at least where W is small and there are many of them.
+_LEAST_ROWS = 32
 # Columns of W that are taken together: short pieces of rows that lie 2^k apart drive
 # each other out of the cache.
 _COLUMNS = 64
@@ -65,7 +67,7 @@ def times(x: Rows, W: Array, out: Array | None = None) -> Array:
         out[...] = x @ W
         return out
     if out is None:
-        return np.dot(x, W)
+        out = np.empty((len(x), W.shape[1]), np.result_type(x, W))
     prepared_times(x, W, out)()
     return out
 
@@ -81,34 +83,42 @@ def times_transposed(h: Array, W: Array, out: Array | None = None) -> Array:
 
 def prepared_times(x: Array, W: Array, out: Array) -> Callable[[], object]:
     """Return what puts ``x W`` in ``out``, for arrays that stay where they are."""
-    width = _width(*x.shape)
-    if not 0 < width < W.shape[1]:
-        return _prepared(x, (W, out))
-    whole = W.shape[1] // width * width
-    parts = _parts(W[:, :whole], width), _parts(out[:, :whole], width)
-    return _prepared(x, parts, (W[:, whole:], out[:, whole:]))
+    (n, f), c = x.shape, W.shape[1]
+    width, length = _width(n, f), _length(f, c)
+    if 0 < width < c:
+        whole = c // width * width
+        columns = (
+            _column_parts(W[:, :whole], width),
+            _column_parts(out[:, :whole], width),
+        )
+        return _prepared((x, *columns), (x, W[:, whole:], out[:, whole:]))
+    if 0 < length < n:
+        whole = n // length * length
+        rows = _row_parts(x[:whole], length), W, _row_parts(out[:whole], length)
+        return _prepared(rows, (x[whole:], W, out[whole:]))
+    return _prepared((x, W, out))
 
 
 def prepared_times_transposed(h: Array, W: Array, out: Array) -> Callable[[], object]:
     """Return what puts ``h W'`` in ``out``, for arrays that stay where they are."""
     height = _height(*h.shape)
     if not 0 < height < len(W):
-        return _prepared(h, (W.T, out))
+        return _prepared((h, W.T, out))
     whole = len(W) // height * height
-    parts = _parts(W[:whole].T, height), _parts(out[:, :whole], height)
-    return _prepared(h, parts, (W[whole:].T, out[:, whole:]))
+    parts = _column_parts(W[:whole].T, height), _column_parts(out[:, :whole], height)
+    return _prepared((h, *parts), (h, W[whole:].T, out[:, whole:]))
 
 
-def _prepared(x: Array, *parts: tuple[Array, Array]) -> Callable[[], object]:
-    """Return what puts the product of x and the first of each pair in the second."""
-    A, out = parts[0]
+def _prepared(*products: tuple[Array, Array, Array]) -> Callable[[], object]:
+    """Return what puts the product of the first two of each three in the third."""
+    x, A, out = products[0]
     # `dot` takes less time to call, but copies matrices whose rows lie apart, and wants
     # a place in C order.
-    if len(parts) == 1 and x.flags.forc and A.flags.forc and out.flags.c_contiguous:
+    if len(products) == 1 and x.flags.forc and A.flags.forc and out.flags.c_contiguous:
         return functools.partial(x.dot, A, out)
 
     def multiply() -> None:
-        for A, out in parts:
+        for x, A, out in products:
             np.matmul(x, A, out=out)
 
     return multiply
@@ -126,6 +136,14 @@ def _width(n: int, f: int) -> int:
     return width // step * step
 
 
+def _length(f: int, c: int) -> int:
+    """Return how many rows are multiplied with W (f, c) at a time, or 0."""
+    if not _has_small_kernels():
+        return 0
+    length = SMALL_TERMS // (f * c) // 16 * 16
+    return length if length >= _LEAST_ROWS else 0
+
+
 def copies_weights(n: int, f: int) -> bool:
     """Say whether products of n rows with W (f, c) cost a copy of W."""
     return not _width(n, f)
@@ -138,9 +156,14 @@ def _height(n: int, c: int) -> int:
     return min(_SMALL_RESULTS // n, SMALL_TERMS // (n * c)) // 8 * 8
 
 
-def _parts(A: Array, width: int) -> Array:
+def _column_parts(A: Array, width: int) -> Array:
     """Return a view of the columns of A, so many at a time: (number, n, width)."""
     return A.reshape(len(A), -1, width).transpose(1, 0, 2)
+
+
+def _row_parts(A: Array, length: int) -> Array:
+    """Return a view of the rows of A, so many at a time: (number, length, width)."""
+    return A.reshape(-1, length, A.shape[1])
 
 
 class AddProduct:

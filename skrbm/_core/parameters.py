@@ -68,6 +68,10 @@ class Stacked(NamedTuple):
         """The hidden intercepts at mu."""
         return self.joint[-1]
 
+    def shrink(self, factor: float) -> None:
+        """Multiply W by a factor."""
+        np.multiply(self.weights, factor, out=self.weights)
+
     def copy(self) -> Stacked:
         """Return the same values in arrays of their own."""
         return Stacked(self.joint.copy(), self.b.copy())
@@ -99,14 +103,13 @@ class Apart(NamedTuple):
         joint = np.zeros((n_features + 2, n_components + 2), W.dtype)
         joint[:-2, :-2], joint[:-2, -2], joint[:-2, -1] = W, b, mu
         joint[-1, :-1] = mu @ joint[:-2, :-1]
-        return cls(joint, c + mu @ W)
+        return cls(joint, c + joint[-1, :-2])
 
     def restore(self, mu: Array) -> Parameters:
         """Return the parameters in the form with W, b and c at v = 0."""
-        both = np.outer(mu, self.joint[-2, :-1])
-        both += self.joint[:-2, :-1]
-        W, b = np.ascontiguousarray(both[:, :-1]), both[:, -1].copy()
-        return Parameters(W, b, self.c - mu @ W)
+        W = np.outer(mu, self.a)
+        W += self.joint[:-2, :-2]
+        return Parameters(W, mu * self.beta + self.joint[:-2, -2], self.c - mu @ W)
 
     @property
     def M_d_mu(self) -> Array:
@@ -128,10 +131,12 @@ class Apart(NamedTuple):
         """The product mu'M."""
         return self.joint[-1, :-2]
 
-    @property
-    def weights(self) -> Array:
-        """All that W is made of."""
-        return self.joint[:, :-2]
+    def shrink(self, factor: float) -> None:
+        """Multiply W by a factor."""
+        # All columns at once take half the time of all but two.
+        d_mu = self.joint[:, -2:].copy()
+        np.multiply(self.joint, factor, out=self.joint)
+        self.joint[:, -2:] = d_mu
 
     def copy(self) -> Apart:
         """Return the same values in arrays of their own."""

@@ -116,22 +116,30 @@ def toss(p: Array, rng: Stream, scratch: Array) -> Array:
     return settle(scaled, random_words(p.shape, rng), rng)
 
 
-def draw_rare(x: Array, rng: Stream) -> Array:
-    """Return where in x.ravel() units are on, each with probability sigmoid(x).
+def draw_rare(x: Array, rng: Stream) -> tuple[Array, Array]:
+    """Return which units are on in which rows, each with probability sigmoid(x).
 
-    Units with a probability below `_RARE`, most of them as a rule, are on where a
-    candidate falls, as it does with probability `_RARE`, and is taken, with
-    probability p / `_RARE`; only candidates cost a random number.  May overwrite x.
+    x is (n_units, n_rows), and may be overwritten.  Units with a probability below
+    `_RARE`, most of them as a rule, are on where a candidate falls, as it does with
+    probability `_RARE`, and is taken, with probability p / `_RARE`; only candidates
+    cost a random number.
     """
-    x = x.reshape(-1)
-    frequent = np.flatnonzero(x > _RARE_LOGIT)
-    if x.size < _FEW_DRAWS or len(frequent) > x.size >> 4:
-        return np.flatnonzero(toss(sigmoid(x), rng, scratch=x))
-    candidates = successes(x.size, _RARE, rng)
-    candidates = candidates[x[candidates] <= _RARE_LOGIT]
-    rare_on = rng.random(len(candidates)) * _RARE < sigmoid(x[candidates])
-    frequent_on = rng.random(len(frequent)) < sigmoid(x[frequent])
-    return np.concatenate([candidates[rare_on], frequent[frequent_on]])
+    if x.size < _FEW_DRAWS:
+        p = sigmoid(x).T
+        row, unit = np.nonzero(toss(p, rng, scratch=p))  # the same draws as dense rows
+        return unit, row
+    logits = x.reshape(-1)
+    frequent = np.flatnonzero(logits > _RARE_LOGIT)
+    if len(frequent) > x.size >> 4:
+        on = np.flatnonzero(toss(sigmoid(logits), rng, scratch=logits))
+    else:
+        candidates = successes(x.size, _RARE, rng)
+        candidates = candidates[logits[candidates] <= _RARE_LOGIT]
+        rare_on = rng.random(len(candidates)) * _RARE < sigmoid(logits[candidates])
+        frequent_on = rng.random(len(frequent)) < sigmoid(logits[frequent])
+        on = np.concatenate([candidates[rare_on], frequent[frequent_on]])
+    unit, row = np.divmod(on, x.shape[1])
+    return unit, row
 
 
 def successes(n_trials: int, p: float, rng: np.random.Generator) -> Array:

@@ -18,7 +18,6 @@ from skrbm._core.operations import (
     sigmoid,
     sigmoid_of_minus,
     times,
-    times_transposed,
 )
 from skrbm._core.parameters import Apart, Stacked
 from skrbm._core.sampling import Stream, draw_rare, rows_of, toss
@@ -147,10 +146,12 @@ class SparseTile(_Tile):
     ) -> None:
         super().__init__(H, h, share, slice(None), rng)
         self.model, self.mu_mu, self.shape = model, mu @ mu, (len(self.h), len(mu))
-        # [h, 1, h a + beta]
-        self.h_above = np.ones((len(self.h), len(model.c) + 2), h.dtype)
-        # Visible units are drawn in blocks that stay in the second-level cache.
-        self.blocks = cut(len(mu), max(1, len(self.h) * len(mu) >> 17))
+        # [h, 1, h a + beta]'
+        self.above = np.ones((len(model.c) + 2, len(self.h)), h.dtype)
+        # Visible units are drawn in blocks that stay in the second-level cache, in
+        # numbers that threads share evenly.
+        n_blocks = 1 << (len(self.h) * len(mu) >> 17).bit_length()
+        self.blocks = cut(len(mu), n_blocks)
         self.on: dict[int, tuple[Array, Array]] = {}
 
     def take(self, v0: Rows) -> None:
@@ -180,15 +181,16 @@ class SparseTile(_Tile):
     def hold(self, h: Array) -> None:
         """Keep states of the hidden units, for v to be drawn from."""
         self.h[...] = h
-        self.h_above[:, :-2] = self.h
-        self.h_above[:, -1] = self.h @ self.model.a + self.model.beta
+        self.above[:-2] = self.h.T
+        self.above[-1] = self.h @ self.model.a + self.model.beta
 
     def sample(self, i: int) -> None:
         """Draw block i of v ~ P(v | h) = sigmoid(b + Wh)."""
         block, rng = self.blocks[i], self.rng.part(i) if i else self.rng
-        x = times_transposed(self.h_above, self.model.M_d_mu[block])
-        row, column = np.divmod(draw_rare(x, rng), x.shape[1])
-        self.on[i] = row, column + block.start
+        # The other way round, a row for each unit, W is multiplied as it lies.
+        x = times(self.model.M_d_mu[block], self.above)
+        unit, row = draw_rare(x, rng)
+        self.on[i] = row, unit + block.start
 
 
 MAX_TILES = 16

@@ -249,6 +249,5 @@ class _Epoch:
         self.shrink *= 1 - self.learning_rate * settings.weight_decay
         self.n_undecayed += settings.batch_size
         if now or self.n_undecayed >= ROWS_BETWEEN:
-            weights = self.model.weights
-            weights *= self.shrink
+            self.model.shrink(self.shrink)
             self.shrink, self.n_undecayed = 1.0, 0
