@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -48,12 +49,17 @@ class Outcome(NamedTuple):
     since_best: int = 0  # epochs whose held-out score did not count as better
 
 
+@functools.cache
+def processors() -> int:
+    """Return how many processors this process may use, as in a container."""
+    return cpu_count()
+
+
 @contextlib.contextmanager
 def open_crew(n_jobs: int | None) -> Iterator[Crew]:
     """Have the threads that ``n_jobs`` stands for."""
     if n_jobs is None:
-        # joblib knows how much of the processors a container may use.
-        n_threads = min(blas_threads(), cpu_count())
+        n_threads = min(blas_threads(), processors())
     else:
         n_threads = effective_n_jobs(n_jobs)
     with Crew(n_threads) as crew:

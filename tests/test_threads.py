@@ -162,7 +162,7 @@ def test_blas_has_one_thread_within_and_what_it_had_afterwards():
 def test_the_default_takes_what_both_blas_and_a_container_allow(
     processors, limit, expected, monkeypatch
 ):
-    monkeypatch.setattr(_fitting, "cpu_count", lambda: processors)
+    monkeypatch.setattr(_fitting, "processors", lambda: processors)
     with threadpool_limits(limit), _fitting.open_crew(None) as crew:
         assert crew.n_threads == expected
 
