@@ -443,10 +443,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self, X, reset=False, binarize=self.binarize, ranged=False, finite=finite
         )
 
-    def _map(self, function, model, X, out, binarize):
+    def _map(self, function, model, X, out, binarize, cost=None):
         """Write ``function`` of the rows of X to those of ``out``, or say why not."""
+        cost = model.W.size if cost is None else cost
         with _fitting.open_crew(self.n_jobs) as crew:
-            map_rows(function, X, out, model.W.dtype, binarize, crew)
+            map_rows(function, X, out, model.W.dtype, binarize, crew, cost)
         # What is not finite in X leaves no finite score and no feature between 0 and 1
         # in its row: one column tells whether to look at them all.
         if out.ndim == 1:
@@ -616,7 +617,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         model, X = self._model(), self._rows(X)
         out = np.empty(X.shape[0])
-        return self._map(PseudoLikelihood(model), model, X, out, self.binarize)
+        scores = PseudoLikelihood(model)
+        return self._map(scores, model, X, out, self.binarize, scores.cost)
 
     def score(self, X, y=None):
         """Return the mean of `score_samples`, in nats; higher is better.

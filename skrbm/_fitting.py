@@ -203,7 +203,8 @@ def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> O
 def _mean_score(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> float:
     """Return the mean pseudo-log-likelihood of the rows, in nats."""
     out = np.empty(X.shape[0])
-    map_rows(PseudoLikelihood(state.model()), X, out, DTYPE, settings.binarize, crew)
+    scores = PseudoLikelihood(state.model())
+    map_rows(scores, X, out, DTYPE, settings.binarize, crew, scores.cost)
     return float(out.mean())
 
 

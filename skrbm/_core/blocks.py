@@ -12,6 +12,8 @@ from skrbm._core.types import Array, DType, Rows, is_sparse
 
 ROWS = 1024  # in a block, at most
 ROWS_AT_ONCE = 32  # that exact scores take; all blocks but the last are multiples
+# Terms of a product, some milliseconds, below which other threads come too late.
+_WORTH_THREADS = 1 << 27
 
 
 def blocks(n_rows: int) -> list[slice]:
@@ -55,10 +57,13 @@ def map_rows(
     dtype: DType,
     binarize: float | None,
     crew: Crew,
+    cost: float,
 ) -> Array:
     """Write ``function(rows, ...)`` for each block of rows of X into ``out``.
 
     The function is given the place to write to where that has its type, else None.
+    ``cost`` is that of a row, as so many terms of a product; it decides whether
+    threads share the blocks.
     """
 
     @quiet
@@ -68,7 +73,12 @@ def map_rows(
         if result is not place:
             out[rows] = result
 
-    crew.map(work, blocks(X.shape[0]))
+    parts = blocks(X.shape[0])
+    if X.shape[0] * cost >= _WORTH_THREADS:
+        crew.map(work, parts)
+    else:
+        for part in parts:
+            work(part)
     return out
 
 

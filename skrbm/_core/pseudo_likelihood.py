@@ -37,7 +37,12 @@ from skrbm._core.types import Array, DType, Rows, dense
 # `ROWS_AT_ONCE` rows, the last one padded, so that a row's score does not show how
 # many others there are.
 _UNITS = 1024
+# Products, of several groups, that are worked out at once.
+_PRODUCTS = 1 << 16
 _LARGEST_GROUP = 4
+# Weights from which on calls of numpy are long enough for threads not to be in each
+# other's way.
+_WORTH_THREADS = 1 << 15
 # Terms that are worked out at once where there is a logarithm for each.
 _TERMS = 1 << 16
 
@@ -52,6 +57,8 @@ class PseudoLikelihood:
     def __init__(self, parameters: Parameters) -> None:
         W = parameters.W
         self.parameters = parameters
+        # Of a row, in terms of a product, or too little for threads.
+        self.cost = 16 * W.size if W.size >= _WORTH_THREADS else W.size
         room = _room(W.dtype)
         largest = max(float(np.abs(W).max(initial=0)), 1.0)
         self.size = int(min(_LARGEST_GROUP, room // largest))
@@ -69,8 +76,8 @@ class PseudoLikelihood:
 
     def _grouped(self, x: Array, padding: float) -> Array:
         """Return x (n, n_components) as (n, n_groups, size), padded."""
-        missing = -x.shape[1] % self.size
-        x = np.pad(x, ((0, 0), (0, missing)), constant_values=padding)
+        if missing := -x.shape[1] % self.size:
+            x = np.pad(x, ((0, 0), (0, missing)), constant_values=padding)
         return x.reshape(len(x), -1, self.size)
 
     @quiet
@@ -90,7 +97,7 @@ class PseudoLikelihood:
 
     def _sum_of_logs(self, v: Array, s: Array, a: Array) -> Array:
         """Return the sum over hidden units for each row and unit, (n, n_features)."""
-        binary = np.isin(v, (0, 1)).all(axis=1) & (self.size > 0)
+        binary = ((v == 0) | (v == 1)).all(axis=1) & (self.size > 0)
         total = np.empty(v.shape)
         if binary.any():
             off, on = self._both_values(self._grouped(a, 0))
@@ -104,31 +111,50 @@ class PseudoLikelihood:
 
         ``a`` is (rows, n_groups, size).
         """
+        a = np.ascontiguousarray(a.transpose(1, 2, 0))
         p, q = sigmoid(a.copy()), sigmoid(-a)
-        rate, rest = np.concatenate([p, q]), np.concatenate([q, p])
-        # (2 rows, n_groups, 2^size): a rate for each subset of a group.
-        subsets = np.ones((*rate.shape[:2], 1), rate.dtype)
+        rate, rest = np.concatenate([p, q], axis=2), np.concatenate([q, p], axis=2)
+        # (n_groups, 2^size, 2 rows): a rate for each subset of a group.
+        n_groups, _, n_rows = rate.shape
+        subsets = np.ones((n_groups, 1 << self.size, n_rows), rate.dtype)
         for unit in range(self.size):
-            one = slice(unit, unit + 1)
-            subsets = np.concatenate(
-                [subsets * rest[..., one], subsets * rate[..., one]], axis=2
-            )
-        subsets = np.ascontiguousarray(subsets.transpose(1, 0, 2))
-        n_groups, _, n_features = self.table.shape
-        total = np.zeros((len(rate), n_features))
+            one, half = slice(unit, unit + 1), 1 << unit
+            without, also = subsets[:, :half], subsets[:, half : 2 * half]
+            np.multiply(without, rate[:, one], out=also)
+            without *= rest[:, one]
+        subsets = subsets.transpose(0, 2, 1)
+        n_features = self.table.shape[2]
+        total = np.zeros((n_rows, n_features))
         for start in range(0, n_features, _UNITS):
             units = slice(start, start + _UNITS)
+            place = total[:, units]
+            at_once = max(1, _PRODUCTS // place.size)
+            buffer = np.empty((at_once, *place.shape), rate.dtype)
             for first in range(0, n_groups, self.groups_a_logarithm):
-                # (2 rows, 2^size) (2^size, units) for each group.
-                product = subsets[first] @ self.table[first, :, units]
-                factor = np.empty_like(product)
-                for group in range(
-                    first + 1, min(first + self.groups_a_logarithm, n_groups)
-                ):
-                    np.matmul(subsets[group], self.table[group, :, units], out=factor)
-                    product *= factor
-                total[:, units] += np.log(product, out=product)
+                groups = slice(first, first + self.groups_a_logarithm)
+                table = self.table[groups, :, units]
+                product = _product(subsets[groups], table, buffer)
+                place += np.log(product, out=product)
         return total[:ROWS_AT_ONCE], total[ROWS_AT_ONCE:]
+
+
+def _product(rates: Array, table: Array, buffer: Array) -> Array:
+    """Return the product over groups of ``rates @ table``, (2 rows, units).
+
+    ``buffer`` has room for those of as many groups as are worked out at once.
+    """
+    at_once = len(buffer)
+    for start in range(0, len(table), at_once):
+        groups = slice(start, start + at_once)
+        # rates: (groups, 2 rows, 2^size)  table: (groups, 2^size, units)
+        out = buffer[: len(table) - start]
+        factors = np.matmul(rates[groups], table[groups], out=out)
+        factor = factors[0] if at_once == 1 else factors.prod(axis=0)
+        if start == 0:
+            product = factor.copy()
+        else:
+            product *= factor
+    return product
 
 
 @quiet
