@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from skrbm import BinaryCDRBM, DataRangeWarning, _fitting
+from skrbm._core import blocks
 from skrbm.metrics import log_likelihood, log_partition
 
 
@@ -414,6 +415,13 @@ def test_nan_and_infinity_are_errors(call, value, container, X):
         call(rbm, container(X))
 
 
+@pytest.fixture
+def shared(monkeypatch):
+    """Have threads share queries of any size."""
+    monkeypatch.setattr(blocks, "_WORTH_THREADS", 0)
+
+
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("options", [{}, {"binarize": 0.5}])
@@ -430,6 +438,7 @@ def test_transform_finds_what_is_not_finite_in_any_block(value, dtype, options):
     rbm.transform(rows)
 
 
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("row", [0, 3999])
 def test_whoever_vouches_for_finite_rows_is_believed(n_jobs, row):

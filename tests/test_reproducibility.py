@@ -12,6 +12,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from skrbm import BinaryCDRBM
+from skrbm._core import blocks
 from skrbm._core.tiles import count_tiles
 
 SETTINGS = {
@@ -108,6 +109,7 @@ def test_the_number_of_threads_never_shows(changes):
     for n_jobs in (2, 3, -1, None):
         other = make_wide(n_jobs=n_jobs, **changes).fit(X)
         assert digest(other) == digest(one)
+    assert len(X) * 784 * 500 > blocks._WORTH_THREADS
     for query in ("transform", "reconstruct", "score_samples", "free_energy"):
         np.testing.assert_array_equal(getattr(other, query)(X), getattr(one, query)(X))
 

@@ -8,11 +8,14 @@ import warnings
 
 import numpy as np
 import pytest
+from enumeration import random_model
 from threadpoolctl import threadpool_limits
 
 from skrbm import BinaryCDRBM, _fitting
+from skrbm._core import blocks as blocks_module
 from skrbm._core import threads
-from skrbm._core.blocks import ROWS, ROWS_AT_ONCE, blocks
+from skrbm._core.blocks import ROWS, ROWS_AT_ONCE, blocks, map_rows
+from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.threads import Crew, blas_threads, cut
 
 
@@ -54,6 +57,31 @@ def test_blocks_are_rows_that_exact_scores_take_at_once(n):
 def test_work_is_shared(n_threads):
     with Crew(n_threads) as crew:
         assert len(set(crew.map(Meeting(), range(2)))) == 2
+
+
+# Two threads have to be at work on rows that cost much; of others one does all.
+@pytest.mark.parametrize(("cost", "n_threads"), [(1 << 16, 1), (1 << 17, 2)])
+def test_threads_share_rows_that_are_worth_it(cost, n_threads):
+    meet, on = Meeting(), []
+
+    def function(rows, _):
+        time.sleep(0.01)  # another thread would come by
+        on.append(meet(0) if n_threads == 2 else who(0))
+        return rows.sum(axis=1)
+
+    rows = np.arange(3.0 * 1024).reshape(1024, 3)
+    out = np.empty(1024)
+    with Crew(2) as crew:
+        map_rows(function, rows, out, np.float32, None, crew, cost)
+    assert len(on) == 8
+    assert len(set(on)) == n_threads
+    np.testing.assert_array_equal(out, rows.sum(axis=1))
+
+
+def test_scores_are_shared_where_calls_of_numpy_are_long():
+    small, large = random_model(64, 64, scale=0.1), random_model(300, 300, scale=0.1)
+    assert 3000 * PseudoLikelihood(small).cost < blocks_module._WORTH_THREADS
+    assert 100 * PseudoLikelihood(large).cost > blocks_module._WORTH_THREADS
 
 
 def test_nobody_waits_for_a_thread_that_is_not_ready():
