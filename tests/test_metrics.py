@@ -13,6 +13,7 @@ from sklearn.preprocessing import Binarizer, FunctionTransformer
 
 from skrbm import BinaryCDRBM
 from skrbm._core import partition
+from skrbm._core.parameters import Parameters
 from skrbm._core.threads import Crew
 from skrbm.metrics import (
     LogPartition,
@@ -110,6 +111,13 @@ def test_reverse_chains_start_from_the_rows_given():
     assert given.reverse != own.reverse
 
 
+@pytest.fixture
+def few_chains_together(monkeypatch):
+    """Have chains go in groups, as those of large models do."""
+    monkeypatch.setattr(partition, "LONG_CALL", 0)
+
+
+@pytest.mark.usefixtures("few_chains_together")
 def test_ais_is_the_same_on_any_number_of_threads():
     rbm = random_model(4)
     options = dict(
@@ -278,6 +286,7 @@ def test_exact_is_in_double_precision():
     assert partition.exact(model, Crew()) == pytest.approx(enumerated(rbm), rel=1e-13)
 
 
+@pytest.mark.usefixtures("few_chains_together")
 @pytest.mark.parametrize("n_gibbs_steps", [0, 3])
 def test_reverse_chains_start_at_their_own_rows(n_gibbs_steps):
     rbm = random_model(4)
@@ -299,6 +308,22 @@ def test_reverse_chains_start_at_their_own_rows(n_gibbs_steps):
     assert np.allclose(backward, expected) is (n_gibbs_steps == 0)
     # Chains of different groups are different ones.
     assert not np.array_equal(forward[:20], forward[20:40])
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [((784, 500), [25] * 4), ((300, 300), [33, 33, 34]), ((9, 6), [100])],
+)
+def test_chains_of_a_small_model_go_together(shape, sizes):
+    class Reader:
+        def map(self, _, chains):
+            assert [part.stop - part.start for part in chains] == sizes
+            return [(np.zeros(1), np.zeros(1))]
+
+    model = Parameters(*(np.zeros(size) for size in (shape, *shape)))
+    partition.annealed(
+        model, model.b, np.zeros(2), 100, 0, Reader(), start=None, n_gibbs_steps=0
+    )
 
 
 def test_what_is_made_of_the_weights(monkeypatch):

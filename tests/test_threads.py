@@ -53,6 +53,11 @@ def test_blocks_are_rows_that_exact_scores_take_at_once(n):
     assert len(parts) == max(1, min(8, n // 128), -(-n // ROWS))
 
 
+def test_blocks_have_so_many_rows_at_least():
+    for n, least, n_blocks in [(2000, 512, 3), (900, 512, 1), (9000, 5000, 9)]:
+        assert len(blocks(n, least)) == n_blocks
+
+
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_work_is_shared(n_threads):
     with Crew(n_threads) as crew:

@@ -16,9 +16,9 @@ ROWS_AT_ONCE = 32  # that exact scores take; all blocks but the last are multipl
 _WORTH_THREADS = 1 << 27
 
 
-def blocks(n_rows: int) -> list[slice]:
-    """Cut rows in blocks of at most `ROWS`, in up to eight of 128 rows or more."""
-    n_blocks = max(-(-n_rows // ROWS), min(8, n_rows // 128), 1)
+def blocks(n_rows: int, least: int = 128) -> list[slice]:
+    """Cut rows in blocks of at most `ROWS`, in up to eight of ``least`` or more."""
+    n_blocks = max(-(-n_rows // ROWS), min(8, n_rows // least), 1)
     return [
         slice(ROWS_AT_ONCE * part.start, min(ROWS_AT_ONCE * part.stop, n_rows))
         for part in cut(-(-n_rows // ROWS_AT_ONCE), n_blocks)

@@ -10,12 +10,12 @@ from scipy.special import logsumexp
 from skrbm._core.operations import quiet, sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import ANNEAL, Stream, bernoulli, gibbs_chain
-from skrbm._core.threads import Crew, cut
+from skrbm._core.threads import LONG_CALL, Crew, cut
 from skrbm._core.types import Array
 
 # Elements of a block of the enumeration: 8 MB in double precision.
 _BLOCK = 1 << 20
-# Chains that share one stream of random numbers and one matrix product.
+# Chains that share one stream of random numbers and one matrix product, at least.
 _CHAINS = 25
 
 
@@ -117,7 +117,8 @@ def annealed(
         backward, _ = anneal(parameters, base, betas[::-1], v, rng)
         return forward, backward
 
-    parts = crew.map(run, cut(n_chains, -(-n_chains // _CHAINS)))
+    together = max(_CHAINS, LONG_CALL // parameters.W.size)
+    parts = crew.map(run, cut(n_chains, -(-n_chains // together)))
     forward, backward = (np.concatenate(part) for part in zip(*parts, strict=True))
     return forward, backward
 

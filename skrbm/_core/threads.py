@@ -21,6 +21,11 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 R = TypeVar("R")
 
+# Terms of a product from which on calls of numpy are long.  Each gives the interpreter
+# lock back and takes it again, so that of shorter ones two threads get done no more
+# than one, and half as much of very short ones.
+LONG_CALL = 1 << 22
+
 
 @functools.cache
 def _controller() -> ThreadpoolController:
