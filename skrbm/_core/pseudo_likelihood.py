@@ -65,20 +65,15 @@ class PseudoLikelihood:
         if self.size == 0:
             return
         self.groups_a_logarithm = max(1, int(2 * room // (self.size * largest)))
-        exponentials = self._grouped(np.exp(W), 1).transpose(1, 2, 0)
-        n_groups, _, n_features = exponentials.shape
         # (n_groups, 2^size, n_features): a row for each subset of a group.
-        self.table = np.ones((n_groups, 1, n_features), W.dtype)
-        for unit in range(self.size):
-            more = self.table * exponentials[:, unit : unit + 1]
-            self.table = np.concatenate([self.table, more], axis=1)
+        self.table = _over_subsets(np.exp(self._grouped(W)))
         self.sum_W = W.sum(axis=1, dtype=np.float64)
 
-    def _grouped(self, x: Array, padding: float) -> Array:
-        """Return x (n, n_components) as (n, n_groups, size), padded."""
-        if missing := -x.shape[1] % self.size:
-            x = np.pad(x, ((0, 0), (0, missing)), constant_values=padding)
-        return x.reshape(len(x), -1, self.size)
+    def _grouped(self, x: Array) -> Array:
+        """Return x (n, n_components), padded with 0, as (n_groups, size, n)."""
+        grouped = np.zeros((-(-x.shape[1] // self.size), self.size, len(x)), x.dtype)
+        grouped.reshape(-1, len(x))[: x.shape[1]] = x.T
+        return grouped
 
     @quiet
     def __call__(self, v: Rows, out: Array | None = None) -> Array:
@@ -100,7 +95,7 @@ class PseudoLikelihood:
         binary = ((v == 0) | (v == 1)).all(axis=1) & (self.size > 0)
         total = np.empty(v.shape)
         if binary.any():
-            off, on = self._both_values(self._grouped(a, 0))
+            off, on = self._both_values(self._grouped(a))
             total[binary] = np.where(v == 0, off, on - self.sum_W)[binary]
         others = ~binary
         total[others] = _term_by_term(self.parameters.W, s[others], a[others])
@@ -109,20 +104,13 @@ class PseudoLikelihood:
     def _both_values(self, a: Array) -> tuple[Array, Array]:
         """Return the sums for units that are off, and for units that are on.
 
-        ``a`` is (rows, n_groups, size).
+        ``a`` is (n_groups, size, rows).
         """
-        a = np.ascontiguousarray(a.transpose(1, 2, 0))
         p, q = sigmoid(a.copy()), sigmoid(-a)
         rate, rest = np.concatenate([p, q], axis=2), np.concatenate([q, p], axis=2)
-        # (n_groups, 2^size, 2 rows): a rate for each subset of a group.
-        n_groups, _, n_rows = rate.shape
-        subsets = np.ones((n_groups, 1 << self.size, n_rows), rate.dtype)
-        for unit in range(self.size):
-            one, half = slice(unit, unit + 1), 1 << unit
-            without, also = subsets[:, :half], subsets[:, half : 2 * half]
-            np.multiply(without, rate[:, one], out=also)
-            without *= rest[:, one]
-        subsets = subsets.transpose(0, 2, 1)
+        # (n_groups, 2 rows, 2^size): a rate for each subset of a group.
+        subsets = _over_subsets(rate, rest).transpose(0, 2, 1)
+        n_groups, n_rows, _ = subsets.shape
         n_features = self.table.shape[2]
         total = np.zeros((n_rows, n_features))
         for start in range(0, n_features, _UNITS):
@@ -136,6 +124,23 @@ class PseudoLikelihood:
                 product = _product(subsets[groups], table, buffer)
                 place += np.log(product, out=product)
         return total[:ROWS_AT_ONCE], total[ROWS_AT_ONCE:]
+
+
+def _over_subsets(factors: Array, others: Array | None = None) -> Array:
+    """Return the product of factors over each subset of a group, (.., 2^size, ..).
+
+    ``factors`` is (n_groups, size, n).  What is not in the subset has the factor 1, or
+    that in ``others``.
+    """
+    n_groups, size, n = factors.shape
+    products = np.ones((n_groups, 1 << size, n), factors.dtype)
+    for unit in range(size):
+        one, half = slice(unit, unit + 1), 1 << unit
+        without, also = products[:, :half], products[:, half : 2 * half]
+        np.multiply(without, factors[:, one], out=also)
+        if others is not None:
+            without *= others[:, one]
+    return products
 
 
 def _product(rates: Array, table: Array, buffer: Array) -> Array:
