@@ -10,7 +10,7 @@ from enumeration import random_model, sigmoid
 from skrbm._core import energy
 from skrbm._core.averaging import Average
 from skrbm._core.monitoring import Monitor
-from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
+from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.training import TrainingState
 
 rng = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def test_measures_are_those_of_the_model_and_of_its_last_epoch():
         record = monitor.measure(after)
         p = sigmoid(sigmoid(ROWS @ mean.W + mean.c) @ mean.W.T + mean.b)
         assert record["reconstruction_error"] == pytest.approx(((p - ROWS) ** 2).mean())
-        scores = pseudo_log_likelihood(mean, ROWS[:5])
+        scores = PseudoLikelihood(mean, padded=False)(ROWS[:5])
         assert record["pseudo_log_likelihood"] == pytest.approx(scores.mean())
         gap = energy.free_energy(mean, HELD_OUT).mean()
         gap -= energy.free_energy(mean, ROWS).mean()

@@ -8,7 +8,7 @@ from enumeration import MODELS, TOLERANCE, log_visible, random_model, states
 from scipy import sparse
 
 from skrbm._core.parameters import Parameters
-from skrbm._core.pseudo_likelihood import PseudoLikelihood, pseudo_log_likelihood
+from skrbm._core.pseudo_likelihood import PseudoLikelihood
 
 
 def of_many_rows(model, v):
@@ -16,8 +16,12 @@ def of_many_rows(model, v):
     return PseudoLikelihood(model)(v)
 
 
-# For a few dense rows there is a plainer way.
-ways = pytest.mark.parametrize("score", [of_many_rows, pseudo_log_likelihood])
+def of_few_rows(model, v):
+    """Return the scores as they are computed for rows whose number may show."""
+    return PseudoLikelihood(model, padded=False)(v)
+
+
+ways = pytest.mark.parametrize("score", [of_many_rows, of_few_rows])
 
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 dtypes = pytest.mark.parametrize("dtype", TOLERANCE)
@@ -131,10 +135,11 @@ def test_pseudo_log_likelihood_where_single_precision_underflows(
     )
 
 
+@pytest.mark.parametrize("n_rows", [1, 20, 40, 500])
 @ways
-def test_pseudo_log_likelihood_of_rows_that_fill_several_blocks(score):
-    model = random_model(300, 2, scale=0.5)
-    v = (np.random.default_rng(0).random((500, 300)) < 0.5).astype(np.float64)
+def test_pseudo_log_likelihood_of_rows_that_fill_a_block_or_not(score, n_rows):
+    model = random_model(300, 30, scale=0.5)
+    v = (np.random.default_rng(0).random((n_rows, 300)) < 0.5).astype(np.float64)
     np.testing.assert_allclose(
         score(model, v),
         pseudo_log_likelihood_by_formula(model, v),

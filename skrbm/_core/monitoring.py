@@ -14,7 +14,7 @@ from skrbm._core.energy import (
 )
 from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
-from skrbm._core.pseudo_likelihood import pseudo_log_likelihood
+from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.training import TrainingState, hidden_mean_rate
 from skrbm._core.types import Array, Rows
 
@@ -58,9 +58,10 @@ class Monitor:
         gap = np.nan
         if self.held_out is not None:
             gap = mean_free_energy(model, self.held_out) - mean_free_energy(model, rows)
+        scores = PseudoLikelihood(model, padded=False)(self.few)
         return {
             "reconstruction_error": reconstruction_error(model, rows),
-            "pseudo_log_likelihood": pseudo_log_likelihood(model, self.few).mean(),
+            "pseudo_log_likelihood": scores.mean(),
             "free_energy_gap": gap,
             **self._activity(state.hidden_mean),
             "relative_update": relative_change(before.parameters, state.parameters),
@@ -78,8 +79,8 @@ class Monitor:
         means.append(hidden_mean)
         return {
             "mean_activity": activity.mean(),
-            "dead_units": np.mean(activity < RARE),
-            "saturated_units": np.mean(activity > 1 - RARE),
+            "dead_units": (activity < RARE).mean(),
+            "saturated_units": (activity > 1 - RARE).mean(),
         }
 
 
@@ -92,7 +93,7 @@ def reconstruction_error(model: Parameters, rows: Array) -> float:
     """Return the mean squared difference of v and P(v=1 | h=P(h=1 | v))."""
     p = visible_probabilities(model, hidden_probabilities(model, rows))
     p -= rows
-    return float(np.mean(np.square(p)))
+    return float(np.square(p, out=p).mean())
 
 
 def relative_change(before: Parameters, after: Parameters) -> float:

@@ -26,6 +26,8 @@ allows before a logarithm is taken.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from skrbm._core.blocks import ROWS_AT_ONCE
@@ -43,6 +45,8 @@ _LARGEST_GROUP = 4
 # Weights from which on calls of numpy are long enough for threads not to be in each
 # other's way.
 _WORTH_THREADS = 1 << 15
+# Rows and weights from which on tables pay, which they always do for a full block.
+_FEW_ROWS, _FEW_WEIGHTS = 8, 1 << 13
 # Terms that are worked out at once where there is a logarithm for each.
 _TERMS = 1 << 16
 
@@ -51,23 +55,35 @@ class PseudoLikelihood:
     """The pseudo-log-likelihood of many rows under one model.
 
     A value of v between 0 and 1 is turned over to 1 - v, which costs several times
-    as much as zeros and ones do.
+    as much as zeros and ones do.  Unless ``padded`` few rows cost less, and their
+    number may show in the last bits.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, *, padded: bool = True) -> None:
         W = parameters.W
-        self.parameters = parameters
+        self.parameters, self.padded = parameters, padded
         # Of a row, in terms of a product, or too little for threads.
         self.cost = 16 * W.size if W.size >= _WORTH_THREADS else W.size
         room = _room(W.dtype)
         largest = max(float(np.abs(W).max(initial=0)), 1.0)
         self.size = int(min(_LARGEST_GROUP, room // largest))
-        if self.size == 0:
-            return
-        self.groups_a_logarithm = max(1, int(2 * room // (self.size * largest)))
-        # (n_groups, 2^size, n_features): a row for each subset of a group.
-        self.table = _over_subsets(np.exp(self._grouped(W)))
-        self.sum_W = W.sum(axis=1, dtype=np.float64)
+        if self.size:
+            self.groups_a_logarithm = max(1, int(2 * room // (self.size * largest)))
+
+    @functools.cached_property
+    def table(self) -> Array:
+        """(n_groups, 2^size, n_features): a row for each subset of a group."""
+        return _over_subsets(np.exp(self._grouped(self.parameters.W)))
+
+    @functools.cached_property
+    def sum_W(self) -> Array:
+        """The sum of the weights of each visible unit."""
+        return self.parameters.W.sum(axis=1, dtype=np.float64)
+
+    def _tables_pay(self, n_rows: int) -> bool:
+        """Say whether so many binary rows are worth the tables of the model."""
+        few = n_rows < _FEW_ROWS or self.parameters.W.size < _FEW_WEIGHTS
+        return self.size > 0 and (self.padded or not few)
 
     def _grouped(self, x: Array) -> Array:
         """Return x (n, n_components), padded with 0, as (n_groups, size, n)."""
@@ -80,7 +96,8 @@ class PseudoLikelihood:
         """Return the pseudo-log-likelihood of each row, in nats."""
         W, b, c = self.parameters
         scores = np.empty(v.shape[0]) if out is None else out
-        block = np.zeros((ROWS_AT_ONCE, len(b)), W.dtype)
+        n_rows = ROWS_AT_ONCE if self.padded else min(ROWS_AT_ONCE, len(scores))
+        block = np.zeros((n_rows, len(b)), W.dtype)
         for start in range(0, len(scores), ROWS_AT_ONCE):
             rows = v[start : start + ROWS_AT_ONCE]
             n = rows.shape[0]
@@ -92,7 +109,9 @@ class PseudoLikelihood:
 
     def _sum_of_logs(self, v: Array, s: Array, a: Array) -> Array:
         """Return the sum over hidden units for each row and unit, (n, n_features)."""
-        binary = ((v == 0) | (v == 1)).all(axis=1) & (self.size > 0)
+        if not self._tables_pay(len(v)):
+            return _term_by_term(self.parameters.W, s, a)
+        binary = ((v == 0) | (v == 1)).all(axis=1)
         total = np.empty(v.shape)
         if binary.any():
             off, on = self._both_values(self._grouped(a))
@@ -123,7 +142,7 @@ class PseudoLikelihood:
                 table = self.table[groups, :, units]
                 product = _product(subsets[groups], table, buffer)
                 place += np.log(product, out=product)
-        return total[:ROWS_AT_ONCE], total[ROWS_AT_ONCE:]
+        return total[: n_rows // 2], total[n_rows // 2 :]
 
 
 def _over_subsets(factors: Array, others: Array | None = None) -> Array:
@@ -160,14 +179,6 @@ def _product(rates: Array, table: Array, buffer: Array) -> Array:
         else:
             product *= factor
     return product
-
-
-@quiet
-def pseudo_log_likelihood(parameters: Parameters, v: Array) -> Array:
-    """Return the same for a few dense rows, without tables: a logarithm a term."""
-    W, b, c = parameters
-    s = 1 - 2 * v.astype(np.float64)
-    return _scores(s * b + _term_by_term(W, s, times(v, W) + c))
 
 
 def _scores(x: Array) -> Array:
