@@ -21,7 +21,7 @@ from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
-from skrbm._core.threads import LONG_CALL
+from skrbm._core.threads import is_long_call, rows_a_call
 from skrbm._hyperparameters import (
     RULES,
     check_parameters,
@@ -717,9 +717,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             start = converted(v[rows], model.W.dtype, binarize)
             return gibbs_chain(model, start, n_steps, rng).astype(bool)
 
-        least = max(128, LONG_CALL // model.W.size)
+        least = rows_a_call(model.W.size, 128)
+        share = is_long_call(least, model.W.size)
         with _fitting.open_crew(self.n_jobs) as crew:
-            return np.concatenate(crew.map(run, blocks(v.shape[0], least)))
+            parts = crew.map(run, blocks(v.shape[0], least), share=share)
+            return np.concatenate(parts)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -49,9 +50,15 @@ class Outcome(NamedTuple):
     since_best: int = 0  # epochs whose held-out score did not count as better
 
 
-@functools.cache
 def processors() -> int:
     """Return how many processors this process may use, as in a container."""
+    affinity = getattr(os, "sched_getaffinity", lambda _: ())(0)
+    return _processors(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT"))
+
+
+@functools.cache
+def _processors(*_: object) -> int:
+    # joblib reads files to find out, which takes longer than a small query.
     return cpu_count()
 
 

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, FunctionTransformer
 
 from skrbm import BinaryCDRBM
-from skrbm._core import partition
+from skrbm._core import partition, threads
 from skrbm._core.parameters import Parameters
 from skrbm._core.threads import Crew
 from skrbm.metrics import (
@@ -114,7 +114,7 @@ def test_reverse_chains_start_from_the_rows_given():
 @pytest.fixture
 def few_chains_together(monkeypatch):
     """Have chains go in groups, as those of large models do."""
-    monkeypatch.setattr(partition, "LONG_CALL", 0)
+    monkeypatch.setattr(threads, "LONG_CALL", 0)
 
 
 @pytest.mark.usefixtures("few_chains_together")
@@ -316,7 +316,8 @@ def test_reverse_chains_start_at_their_own_rows(n_gibbs_steps):
 )
 def test_chains_of_a_small_model_go_together(shape, sizes):
     class Reader:
-        def map(self, _, chains):
+        def map(self, _, chains, *, share):
+            assert share is (shape != (9, 6))
             assert [part.stop - part.start for part in chains] == sizes
             return [(np.zeros(1), np.zeros(1))]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from enumeration import random_model, sigmoid
 
-from skrbm._core import energy
+from skrbm._core import energy, monitoring
 from skrbm._core.averaging import Average
 from skrbm._core.monitoring import Monitor
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
@@ -37,7 +37,7 @@ def test_measures_are_those_of_the_model_and_of_its_last_epoch():
         record = monitor.measure(after)
         p = sigmoid(sigmoid(ROWS @ mean.W + mean.c) @ mean.W.T + mean.b)
         assert record["reconstruction_error"] == pytest.approx(((p - ROWS) ** 2).mean())
-        scores = PseudoLikelihood(mean, padded=False)(ROWS[:5])
+        scores = PseudoLikelihood(mean, n_rows=5)(ROWS[:5])
         assert record["pseudo_log_likelihood"] == pytest.approx(scores.mean())
         gap = energy.free_energy(mean, HELD_OUT).mean()
         gap -= energy.free_energy(mean, ROWS).mean()
@@ -50,6 +50,18 @@ def test_measures_are_those_of_the_model_and_of_its_last_epoch():
     assert np.isnan(
         monitor_of(states[0], held_out=None).measure(after)["free_energy_gap"]
     )
+
+
+def test_few_watched_rows_cost_what_few_rows_do(monkeypatch):
+    asked = []
+
+    def scores(model, *, n_rows):
+        asked.append(n_rows)
+        return PseudoLikelihood(model, n_rows=n_rows)
+
+    monkeypatch.setattr(monitoring, "PseudoLikelihood", scores)
+    monitor_of(state_of(1)).measure(state_of(2))
+    assert asked == [5]
 
 
 def test_a_unit_counts_as_useless_beyond_one_row_in_a_thousand():

@@ -85,6 +85,10 @@ def test_parts_are_small_enough_for_blas_to_work_out_as_they_stand(
     assert len(shapes) == (9 if small_kernels else 1)
     if small_kernels:
         assert max(np.prod(shapes, axis=1)) <= operations.SMALL_TERMS
+    # Parts of less than 32 rows would cost more than a copy of W.
+    shapes.clear()
+    operations.times(numbers(1000, 200), numbers(200, 200), out=numbers(1000, 200))
+    assert len(shapes) == 1
 
 
 @pytest.mark.parametrize("strips", ["x", "W", "out"])

@@ -18,7 +18,7 @@ def of_many_rows(model, v):
 
 def of_few_rows(model, v):
     """Return the scores as they are computed for rows whose number may show."""
-    return PseudoLikelihood(model, padded=False)(v)
+    return PseudoLikelihood(model, n_rows=len(v))(v)
 
 
 ways = pytest.mark.parametrize("score", [of_many_rows, of_few_rows])
@@ -155,9 +155,32 @@ def test_a_rows_score_is_its_own_whatever_the_others():
     # In the same place it is the same to the bit, and elsewhere to rounding: some
     # kernels of BLAS sum a row in an order that depends on where it stands.
     np.testing.assert_array_equal(of_many_rows(model, v[:33]), scores[:33])
+    larger = random_model(70, 130, scale=0.3).astype(np.float32)
+    for k in (1, 2, 5, 20, 33):
+        every = of_many_rows(larger, v)
+        np.testing.assert_array_equal(of_many_rows(larger, v[:k]), every[:k])
     same = functools.partial(np.testing.assert_allclose, rtol=1e-6)
     same(of_many_rows(model, v[::-1]), scores[::-1])
     same([of_many_rows(model, row[None])[0] for row in v], scores)
+
+
+# Tables for full blocks, and for fewer rows where they save time and take little room.
+@pytest.mark.parametrize(
+    ("n_rows", "shape", "rows_at_once", "tables"),
+    [
+        (None, (4, 4), 32, True),
+        (100, (4, 4), 32, True),
+        (20, (4, 4), 20, False),
+        (7, (200, 100), 7, False),
+        (8, (200, 100), 8, True),
+        (20, (2000, 1000), 20, False),
+    ],
+)
+def test_few_rows_are_scored_as_they_are(n_rows, shape, rows_at_once, tables):
+    model = Parameters(*(np.zeros(size) for size in (shape, *shape)))
+    scores = PseudoLikelihood(model, n_rows=n_rows)
+    assert scores.rows_at_once == rows_at_once
+    assert (scores.size > 0) is tables
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 31, 1023, 1024, 1025, 2100])

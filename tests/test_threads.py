@@ -8,14 +8,11 @@ import warnings
 
 import numpy as np
 import pytest
-from enumeration import random_model
 from threadpoolctl import threadpool_limits
 
-from skrbm import BinaryCDRBM, _fitting
-from skrbm._core import blocks as blocks_module
+from skrbm import BinaryCDRBM, _estimator, _fitting
 from skrbm._core import threads
 from skrbm._core.blocks import ROWS, ROWS_AT_ONCE, blocks, map_rows
-from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.threads import Crew, blas_threads, cut
 
 
@@ -65,7 +62,7 @@ def test_work_is_shared(n_threads):
 
 
 # Two threads have to be at work on rows that cost much; of others one does all.
-@pytest.mark.parametrize(("cost", "n_threads"), [(1 << 16, 1), (1 << 17, 2)])
+@pytest.mark.parametrize(("cost", "n_threads"), [(0, 1), (1 << 16, 1), (1 << 17, 2)])
 def test_threads_share_rows_that_are_worth_it(cost, n_threads):
     meet, on = Meeting(), []
 
@@ -83,10 +80,73 @@ def test_threads_share_rows_that_are_worth_it(cost, n_threads):
     np.testing.assert_array_equal(out, rows.sum(axis=1))
 
 
-def test_scores_are_shared_where_calls_of_numpy_are_long():
-    small, large = random_model(64, 64, scale=0.1), random_model(300, 300, scale=0.1)
-    assert 3000 * PseudoLikelihood(small).cost < blocks_module._WORTH_THREADS
-    assert 100 * PseudoLikelihood(large).cost > blocks_module._WORTH_THREADS
+@pytest.fixture
+def shared(monkeypatch):
+    """Return whether threads were to share each list of tasks."""
+    every = []
+
+    def do_all(_, task, items, *, share=True):
+        every.append(share)
+        return [task(item) for item in items]
+
+    monkeypatch.setattr(Crew, "map", do_all)
+    monkeypatch.setattr(Crew, "once", lambda *_: None)
+    return every
+
+
+def fitted(n_features, n_components):
+    X = np.eye(n_features, dtype=np.float32)[:2]
+    return BinaryCDRBM(n_components, n_iter=0).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "shape", "expected"),
+    [
+        (4096, (64, 64), {"transform": False, "score_samples": False}),
+        (40_000, (64, 64), {"transform": True, "score_samples": False}),
+        (200, (300, 300), {"transform": False, "score_samples": True}),
+        (2000, (300, 300), {"transform": True, "score_samples": True}),
+    ],
+)
+def test_queries_are_shared_where_calls_of_numpy_are_long(
+    n_rows, shape, expected, shared
+):
+    rbm, rows = fitted(*shape), np.zeros((n_rows, shape[0]), np.float32)
+    for query, share in expected.items():
+        shared.clear()
+        getattr(rbm, query)(rows)
+        assert shared == [share], query
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "shape", "n_blocks", "share"),
+    [
+        (2000, (10, 6), 2, False),  # short calls, whatever is done
+        (2000, (64, 64), 2, True),
+        (1000, (64, 64), 1, True),
+        (1000, (300, 300), 7, True),
+    ],
+)
+def test_samples_are_drawn_in_long_calls(n_samples, shape, n_blocks, share, shared):
+    rbm, sizes = fitted(*shape), []
+
+    def chain(_, v, *__):
+        sizes.append(len(v))
+        return v
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_estimator, "gibbs_chain", chain)
+        rbm.sample(n_samples)
+    assert len(sizes) == n_blocks
+    assert shared == [share]
+
+
+def test_a_long_call_has_no_more_rows_than_memory_is_for():
+    assert threads.rows_a_call(784 * 500, 25) == 25
+    assert threads.rows_a_call(300 * 300, 25) == 46
+    assert threads.rows_a_call(1000, 25) == 1024
+    assert not threads.is_long_call(1024, 1000)
+    assert threads.is_long_call(1024, 64 * 64)
 
 
 def test_nobody_waits_for_a_thread_that_is_not_ready():
@@ -195,9 +255,26 @@ def test_blas_has_one_thread_within_and_what_it_had_afterwards():
 def test_the_default_takes_what_both_blas_and_a_container_allow(
     processors, limit, expected, monkeypatch
 ):
-    monkeypatch.setattr(_fitting, "processors", lambda: processors)
+    monkeypatch.setattr(_fitting, "cpu_count", lambda: processors)
+    _fitting._processors.cache_clear()
     with threadpool_limits(limit), _fitting.open_crew(None) as crew:
         assert crew.n_threads == expected
+    monkeypatch.undo()
+    _fitting._processors.cache_clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no such call")
+def test_processors_are_counted_anew_where_fewer_may_be_used(monkeypatch):
+    allowed = os.sched_getaffinity(0)
+    before = _fitting.processors()
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert _fitting.processors() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert _fitting.processors() == before
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert _fitting.processors() == 1
 
 
 @pytest.mark.usefixtures("two")

@@ -24,9 +24,11 @@ from threadpoolctl import threadpool_limits
 
 import skrbm
 from skrbm import BinaryCDRBM
+from skrbm.metrics import log_partition
 
 N_ROWS, N_FEATURES, N_COMPONENTS = 10_000, 784, 500
 REPETITIONS = 7
+MANY_REPETITIONS = 41  # of what takes some ten milliseconds
 PAUSE = 0.1  # seconds
 
 
@@ -45,10 +47,12 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def interleaved(contenders: dict[str, Callable[[], float]]) -> dict[str, np.ndarray]:
+def interleaved(
+    contenders: dict[str, Callable[[], float]], repetitions: int = REPETITIONS
+) -> dict[str, np.ndarray]:
     """Return the seconds of every contender, one warm-up round apart."""
     seconds = {name: [] for name in contenders}
-    for repetition in range(REPETITIONS + 1):
+    for repetition in range(repetitions + 1):
         for name, measure in contenders.items():
             # Threads of BLAS spin on after a product, at the cost of what comes next.
             time.sleep(PAUSE)
@@ -141,7 +145,8 @@ def peer() -> None:
             {
                 "ours": our_fit(X, 10, 64, n_iter=n_iter),
                 "peer": peer_fit(X, 10, 64, n_iter=n_iter),
-            }
+            },
+            MANY_REPETITIONS,
         )
         report(
             f"the same, 1797 x 64, 64 units, batches of 10, {n_iter} epochs",
@@ -192,6 +197,41 @@ def transform() -> None:
         t["ours64"],
         "at least 2",
     )
+
+
+def queries() -> None:
+    """Compare queries on the default number of threads with those on one."""
+    for n_rows, f, c in ((1797, 64, 64), (10_000, 180, 100), (2000, 784, 500)):
+        X = binary(n_rows, f)
+        rbms = {
+            str(n): BinaryCDRBM(c, n_iter=1, random_state=0, n_jobs=n).fit(X)
+            for n in (1, None)
+        }
+        for query, call in (
+            ("transform", lambda rbm, X=X: rbm.transform(X)),
+            ("score_samples", lambda rbm, X=X: rbm.score_samples(X)),
+            ("sample", lambda rbm: rbm.sample(1000, n_gibbs_steps=20)),
+            (
+                "log_partition",
+                lambda rbm: log_partition(
+                    rbm,
+                    method="ais",
+                    betas=100,
+                    n_gibbs_steps=20,
+                    tolerance=1e9,
+                    random_state=0,
+                    n_jobs=rbm.n_jobs,
+                ),
+            ),
+        ):
+            t = interleaved(
+                {
+                    name: lambda rbm=rbm, call=call: timed(lambda: call(rbm))
+                    for name, rbm in rbms.items()
+                }
+            )
+            what = f"{query} of {n_rows} x {f}, {c} units, one thread / default"
+            report(what, t["1"], t["None"], "at least 0.97")
 
 
 def score() -> None:
@@ -371,6 +411,7 @@ PARTS = {
         peer,
         threads,
         transform,
+        queries,
         score,
         wide_sparse,
         growth,

@@ -62,8 +62,8 @@ def map_rows(
     """Write ``function(rows, ...)`` for each block of rows of X into ``out``.
 
     The function is given the place to write to where that has its type, else None.
-    ``cost`` is that of a row, as so many terms of a product; it decides whether
-    threads share the blocks.
+    ``cost`` is that of a row, as so many terms of a product, or 0 where threads would
+    be in each other's way.
     """
 
     @quiet
@@ -73,12 +73,8 @@ def map_rows(
         if result is not place:
             out[rows] = result
 
-    parts = blocks(X.shape[0])
-    if X.shape[0] * cost >= _WORTH_THREADS:
-        crew.map(work, parts)
-    else:
-        for part in parts:
-            work(part)
+    n_rows = X.shape[0]
+    crew.map(work, blocks(n_rows), share=n_rows * cost >= _WORTH_THREADS)
     return out
 
 

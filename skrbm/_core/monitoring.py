@@ -58,7 +58,7 @@ class Monitor:
         gap = np.nan
         if self.held_out is not None:
             gap = mean_free_energy(model, self.held_out) - mean_free_energy(model, rows)
-        scores = PseudoLikelihood(model, padded=False)(self.few)
+        scores = PseudoLikelihood(model, n_rows=len(self.few))(self.few)
         return {
             "reconstruction_error": reconstruction_error(model, rows),
             "pseudo_log_likelihood": scores.mean(),

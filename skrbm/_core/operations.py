@@ -145,7 +145,7 @@ def _length(f: int, c: int) -> int:
 
 
 def copies_weights(n: int, f: int) -> bool:
-    """Say whether products of n rows with W (f, c) cost a copy of W."""
+    """Say whether products of n rows with a large W (f, c) cost a copy of it."""
     return not _width(n, f)
 
 

@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from skrbm._core.operations import quiet, sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import ANNEAL, Stream, bernoulli, gibbs_chain
-from skrbm._core.threads import LONG_CALL, Crew, cut
+from skrbm._core.threads import Crew, cut, is_long_call, rows_a_call
 from skrbm._core.types import Array
 
 # Elements of a block of the enumeration: 8 MB in double precision.
@@ -117,8 +117,10 @@ def annealed(
         backward, _ = anneal(parameters, base, betas[::-1], v, rng)
         return forward, backward
 
-    together = max(_CHAINS, LONG_CALL // parameters.W.size)
-    parts = crew.map(run, cut(n_chains, -(-n_chains // together)))
+    n_weights = parameters.W.size
+    together = rows_a_call(n_weights, _CHAINS)
+    groups = cut(n_chains, -(-n_chains // together))
+    parts = crew.map(run, groups, share=is_long_call(together, n_weights))
     forward, backward = (np.concatenate(part) for part in zip(*parts, strict=True))
     return forward, backward
 

@@ -26,8 +26,6 @@ allows before a logarithm is taken.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from skrbm._core.blocks import ROWS_AT_ONCE
@@ -37,16 +35,17 @@ from skrbm._core.types import Array, DType, Rows, dense
 
 # Units of a block, whose products stay in the second-level cache.  Every block has
 # `ROWS_AT_ONCE` rows, the last one padded, so that a row's score does not show how
-# many others there are.
+# many others there are, unless that is known from the start.
 _UNITS = 1024
 # Products, of several groups, that are worked out at once.
 _PRODUCTS = 1 << 16
 _LARGEST_GROUP = 4
 # Weights from which on calls of numpy are long enough for threads not to be in each
-# other's way.
-_WORTH_THREADS = 1 << 15
-# Rows and weights from which on tables pay, which they always do for a full block.
-_FEW_ROWS, _FEW_WEIGHTS = 8, 1 << 13
+# other's way, and the terms of a product that one for each weight takes as long as.
+_SHARED_WEIGHTS, _TERMS_A_WEIGHT = 1 << 15, 16
+# Tables pay for a full block, and for these fewer rows with so many weights; with more
+# weights a few rows are not worth the memory.
+_FEW_ROWS, _FEW_ROWS_WEIGHTS = 8, range(1 << 13, 1 << 20)
 # Terms that are worked out at once where there is a logarithm for each.
 _TERMS = 1 << 16
 
@@ -55,35 +54,30 @@ class PseudoLikelihood:
     """The pseudo-log-likelihood of many rows under one model.
 
     A value of v between 0 and 1 is turned over to 1 - v, which costs several times
-    as much as zeros and ones do.  Unless ``padded`` few rows cost less, and their
-    number may show in the last bits.
+    as much as zeros and ones do.  If ``n_rows`` is given, so many are scored: few of
+    them cost less then, and their number may show in the last bits.
     """
 
-    def __init__(self, parameters: Parameters, *, padded: bool = True) -> None:
+    def __init__(self, parameters: Parameters, *, n_rows: int | None = None) -> None:
         W = parameters.W
-        self.parameters, self.padded = parameters, padded
-        # Of a row, in terms of a product, or too little for threads.
-        self.cost = 16 * W.size if W.size >= _WORTH_THREADS else W.size
+        self.parameters = parameters
+        # Of a row, as terms of a product, or 0 where threads are not to share rows.
+        self.cost = _TERMS_A_WEIGHT * W.size if W.size >= _SHARED_WEIGHTS else 0
+        n_rows = n_rows or ROWS_AT_ONCE
+        self.rows_at_once = min(n_rows, ROWS_AT_ONCE)
+        self.size = 0  # of a group, where there are tables
+        worth_it = n_rows >= _FEW_ROWS and W.size in _FEW_ROWS_WEIGHTS
+        if n_rows < ROWS_AT_ONCE and not worth_it:
+            return
         room = _room(W.dtype)
         largest = max(float(np.abs(W).max(initial=0)), 1.0)
         self.size = int(min(_LARGEST_GROUP, room // largest))
-        if self.size:
-            self.groups_a_logarithm = max(1, int(2 * room // (self.size * largest)))
-
-    @functools.cached_property
-    def table(self) -> Array:
-        """(n_groups, 2^size, n_features): a row for each subset of a group."""
-        return _over_subsets(np.exp(self._grouped(self.parameters.W)))
-
-    @functools.cached_property
-    def sum_W(self) -> Array:
-        """The sum of the weights of each visible unit."""
-        return self.parameters.W.sum(axis=1, dtype=np.float64)
-
-    def _tables_pay(self, n_rows: int) -> bool:
-        """Say whether so many binary rows are worth the tables of the model."""
-        few = n_rows < _FEW_ROWS or self.parameters.W.size < _FEW_WEIGHTS
-        return self.size > 0 and (self.padded or not few)
+        if self.size == 0:
+            return
+        self.groups_a_logarithm = max(1, int(2 * room // (self.size * largest)))
+        # (n_groups, 2^size, n_features): a row for each subset of a group.
+        self.table = _over_subsets(np.exp(self._grouped(W)))
+        self.sum_W = W.sum(axis=1, dtype=np.float64)
 
     def _grouped(self, x: Array) -> Array:
         """Return x (n, n_components), padded with 0, as (n_groups, size, n)."""
@@ -96,10 +90,9 @@ class PseudoLikelihood:
         """Return the pseudo-log-likelihood of each row, in nats."""
         W, b, c = self.parameters
         scores = np.empty(v.shape[0]) if out is None else out
-        n_rows = ROWS_AT_ONCE if self.padded else min(ROWS_AT_ONCE, len(scores))
-        block = np.zeros((n_rows, len(b)), W.dtype)
-        for start in range(0, len(scores), ROWS_AT_ONCE):
-            rows = v[start : start + ROWS_AT_ONCE]
+        block = np.zeros((self.rows_at_once, len(b)), W.dtype)
+        for start in range(0, len(scores), self.rows_at_once):
+            rows = v[start : start + self.rows_at_once]
             n = rows.shape[0]
             block[:n] = dense(rows)
             s = 1 - 2 * block.astype(np.float64)
@@ -109,7 +102,7 @@ class PseudoLikelihood:
 
     def _sum_of_logs(self, v: Array, s: Array, a: Array) -> Array:
         """Return the sum over hidden units for each row and unit, (n, n_features)."""
-        if not self._tables_pay(len(v)):
+        if self.size == 0:
             return _term_by_term(self.parameters.W, s, a)
         binary = ((v == 0) | (v == 1)).all(axis=1)
         total = np.empty(v.shape)

@@ -25,6 +25,7 @@ R = TypeVar("R")
 # lock back and takes it again, so that of shorter ones two threads get done no more
 # than one, and half as much of very short ones.
 LONG_CALL = 1 << 22
+_MOST_ROWS = 1024
 
 
 @functools.cache
@@ -45,6 +46,19 @@ def blas_threads() -> int:
     """
     counts = [library["num_threads"] for library in blas_libraries()]
     return max(1, min(counts, default=1))
+
+
+def rows_a_call(n_weights: int, least: int) -> int:
+    """Return how many rows to multiply with so many weights to make a long call.
+
+    No fewer than ``least``, and no more than 1,024, for the memory they take.
+    """
+    return max(least, min(LONG_CALL // n_weights, _MOST_ROWS))
+
+
+def is_long_call(n_rows: int, n_weights: int) -> bool:
+    """Say whether threads lose nothing by products of so many rows."""
+    return 2 * n_rows * n_weights >= LONG_CALL
 
 
 class _SingleThreadedBlas:
@@ -172,17 +186,20 @@ class Crew:
         while (job := self._jobs.get()) is not None:
             job.help()
 
-    def map(self, task: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    def map(
+        self, task: Callable[[T], R], items: Sequence[T], *, share: bool = True
+    ) -> list[R]:
         """Return ``[task(item) for item in items]``, items shared among threads.
 
         Each takes the next when it is ready, so that nobody waits for a thread that has
         not woken up.  Floating point errors are treated everywhere as in the calling
-        thread.  Tasks that call for help themselves get none.
+        thread.  Tasks that call for help themselves get none, nor do those that are not
+        to be shared.
         """
         if len(items) == 1:  # for small models the time of a loop counts
             return [task(items[0])]
         n_helpers = min(self.n_threads, len(items)) - 1
-        if n_helpers < 1 or self._sharing:
+        if n_helpers < 1 or self._sharing or not share:
             return [task(item) for item in items]
         job = _Job(task, items)
         self._sharing = True

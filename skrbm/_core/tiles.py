@@ -148,10 +148,10 @@ class SparseTile(_Tile):
         self.model, self.mu_mu, self.shape = model, mu @ mu, (len(self.h), len(mu))
         # [h, 1, h a + beta]'
         self.above = np.ones((len(model.c) + 2, len(self.h)), h.dtype)
-        # Visible units are drawn in blocks that stay in the second-level cache, in
-        # numbers that threads share evenly.
+        # Visible units are drawn in blocks that stay in the second-level cache, as many
+        # as two or four threads share evenly.
         n_blocks = 1 << (len(self.h) * len(mu) >> 17).bit_length()
-        self.blocks = cut(len(mu), n_blocks)
+        self.blocks = cut(len(mu), min(n_blocks, len(mu)))
         self.on: dict[int, tuple[Array, Array]] = {}
 
     def take(self, v0: Rows) -> None:
