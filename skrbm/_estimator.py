@@ -12,7 +12,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import assert_all_finite
-from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from skrbm import _fitting
 from skrbm._core import energy
@@ -358,10 +358,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _train(self, X, p, *, resume, whole):
         """Return what training came to and the hyper-parameters without "auto"."""
         X = check_rows(self, X, reset=not resume, binarize=self.binarize)
-        if resume:
-            root = self._state.root
-        else:
-            root = _fitting.draw_root(check_random_state(self.random_state))
+        root = self._state.root if resume else _fitting.draw_root(self.random_state)
         rows = held_out = None
         if whole and self.early_stopping:
             rows, held_out = _fitting.split(X.shape[0], self.validation_fraction, root)
@@ -669,7 +666,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         model, v = self._model(), self._rows(v)
         integer(1)("n_steps", n_steps)
-        root = _fitting.draw_root(check_random_state(random_state))
+        root = _fitting.draw_root(random_state)
         return self._chains(model, v, self.binarize, n_steps, root, GIBBS)
 
     def sample(self, n_samples=1, *, n_gibbs_steps=1000, random_state=None):
@@ -703,7 +700,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         integer(1)("n_samples", n_samples)
         integer(1)("n_gibbs_steps", n_gibbs_steps)
         seed = self.random_state if random_state is None else random_state
-        root = _fitting.draw_root(check_random_state(seed))
+        root = _fitting.draw_root(seed)
         start = self.visible_mean_.astype(model.W.dtype)
         v = bernoulli(np.tile(start, (n_samples, 1)), Stream(root, SAMPLE))
         return self._chains(model, v, None, n_gibbs_steps, root, SAMPLE)

@@ -8,12 +8,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import cpu_count, effective_n_jobs
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from skrbm._core.blocks import converted, map_rows, moments
 from skrbm._core.monitoring import Monitor
@@ -74,8 +76,20 @@ def open_crew(n_jobs: int | None) -> Iterator[Crew]:
         yield crew
 
 
-def draw_root(random_state: np.random.RandomState) -> int:
+def draw_root(random_state: int | np.random.RandomState | None) -> int:
     """Return 128 random bits, the root of all random numbers of a fit or a query."""
+    if isinstance(random_state, Integral):
+        return _root_of(int(random_state))
+    return _draw_root(check_random_state(random_state))
+
+
+@functools.lru_cache
+def _root_of(seed: int) -> int:
+    # Seeding takes as long as five mini-batches of a small model.
+    return _draw_root(np.random.RandomState(seed))
+
+
+def _draw_root(random_state: np.random.RandomState) -> int:
     words = random_state.randint(2**32, size=4, dtype=np.uint64)
     return int.from_bytes(words.astype("<u4").tobytes(), "little")
 

@@ -62,7 +62,7 @@ def test_work_is_shared(n_threads):
 
 
 # Two threads have to be at work on rows that cost much; of others one does all.
-@pytest.mark.parametrize(("cost", "n_threads"), [(0, 1), (1 << 16, 1), (1 << 17, 2)])
+@pytest.mark.parametrize(("cost", "n_threads"), [(0, 1), (1 << 17, 1), (1 << 18, 2)])
 def test_threads_share_rows_that_are_worth_it(cost, n_threads):
     meet, on = Meeting(), []
 
@@ -103,9 +103,9 @@ def fitted(n_features, n_components):
     ("n_rows", "shape", "expected"),
     [
         (4096, (64, 64), {"transform": False, "score_samples": False}),
-        (40_000, (64, 64), {"transform": True, "score_samples": False}),
+        (80_000, (64, 64), {"transform": True, "score_samples": False}),
         (200, (300, 300), {"transform": False, "score_samples": True}),
-        (2000, (300, 300), {"transform": True, "score_samples": True}),
+        (4000, (300, 300), {"transform": True, "score_samples": True}),
     ],
 )
 def test_queries_are_shared_where_calls_of_numpy_are_long(

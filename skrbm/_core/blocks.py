@@ -13,7 +13,7 @@ from skrbm._core.types import Array, DType, Rows, is_sparse
 ROWS = 1024  # in a block, at most
 ROWS_AT_ONCE = 32  # that exact scores take; all blocks but the last are multiples
 # Terms of a product, some milliseconds, below which other threads come too late.
-_WORTH_THREADS = 1 << 27
+_WORTH_THREADS = 1 << 28
 
 
 def blocks(n_rows: int, least: int = 128) -> list[slice]:
