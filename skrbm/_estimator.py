@@ -142,8 +142,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Threshold above which a value counts as on.  None takes values in [0, 1]
         as they are, as probabilities of being on.
     n_jobs : int or None, default=None
-        Threads, for training and for queries.  None takes as many as BLAS may
-        use, -1 all processors.  Never changes the result.
+        Threads, for training and for queries, where these are large enough to gain
+        by it.  None takes as many as BLAS may use, -1 all processors.  Never changes
+        the result.
     verbose : int, default=0
         Whether `fit` prints a line for each epoch.
     random_state : int, RandomState instance or None, default=None
