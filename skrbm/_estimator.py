@@ -16,12 +16,17 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skrbm import _fitting
 from skrbm._core import energy
-from skrbm._core.blocks import blocks, converted, map_rows
+from skrbm._core.blocks import (
+    blocks,
+    converted,
+    is_long_call,
+    map_rows,
+    rows_a_call,
+)
 from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
-from skrbm._core.threads import is_long_call, rows_a_call
 from skrbm._hyperparameters import (
     RULES,
     check_parameters,

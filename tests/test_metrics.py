@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, FunctionTransformer
 
 from skrbm import BinaryCDRBM
-from skrbm._core import partition, threads
+from skrbm._core import blocks, partition
 from skrbm._core.parameters import Parameters
 from skrbm._core.threads import Crew
 from skrbm.metrics import (
@@ -114,7 +114,7 @@ def test_reverse_chains_start_from_the_rows_given():
 @pytest.fixture
 def few_chains_together(monkeypatch):
     """Have chains go in groups, as those of large models do."""
-    monkeypatch.setattr(threads, "LONG_CALL", 0)
+    monkeypatch.setattr(blocks, "LONG_CALL", 0)
 
 
 @pytest.mark.usefixtures("few_chains_together")

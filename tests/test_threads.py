@@ -12,7 +12,14 @@ from threadpoolctl import threadpool_limits
 
 from skrbm import BinaryCDRBM, _estimator, _fitting
 from skrbm._core import threads
-from skrbm._core.blocks import ROWS, ROWS_AT_ONCE, blocks, map_rows
+from skrbm._core.blocks import (
+    ROWS,
+    ROWS_AT_ONCE,
+    blocks,
+    is_long_call,
+    map_rows,
+    rows_a_call,
+)
 from skrbm._core.threads import Crew, blas_threads, cut
 
 
@@ -142,11 +149,11 @@ def test_samples_are_drawn_in_long_calls(n_samples, shape, n_blocks, share, shar
 
 
 def test_a_long_call_has_no_more_rows_than_memory_is_for():
-    assert threads.rows_a_call(784 * 500, 25) == 25
-    assert threads.rows_a_call(300 * 300, 25) == 46
-    assert threads.rows_a_call(1000, 25) == 1024
-    assert not threads.is_long_call(1024, 1000)
-    assert threads.is_long_call(1024, 64 * 64)
+    assert rows_a_call(784 * 500, 25) == 25
+    assert rows_a_call(300 * 300, 25) == 46
+    assert rows_a_call(1000, 25) == 1024
+    assert not is_long_call(1024, 1000)
+    assert is_long_call(1024, 64 * 64)
 
 
 def test_nobody_waits_for_a_thread_that_is_not_ready():
@@ -256,11 +263,10 @@ def test_the_default_takes_what_both_blas_and_a_container_allow(
     processors, limit, expected, monkeypatch
 ):
     monkeypatch.setattr(_fitting, "cpu_count", lambda: processors)
-    _fitting._processors.cache_clear()
+    counted_anew = _fitting._processors.__wrapped__
+    monkeypatch.setattr(_fitting, "_processors", counted_anew)
     with threadpool_limits(limit), _fitting.open_crew(None) as crew:
         assert crew.n_threads == expected
-    monkeypatch.undo()
-    _fitting._processors.cache_clear()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no such call")

@@ -12,6 +12,10 @@ from skrbm._core.types import Array, DType, Rows, is_sparse
 
 ROWS = 1024  # in a block, at most
 ROWS_AT_ONCE = 32  # that exact scores take; all blocks but the last are multiples
+# Terms of a product from which on calls of numpy are long.  Each gives the interpreter
+# lock back and takes it again, so that of shorter ones two threads get done no more
+# than one, and half as much of very short ones.
+LONG_CALL = 1 << 22
 # Terms of a product, some milliseconds, below which other threads come too late.
 _WORTH_THREADS = 1 << 28
 
@@ -23,6 +27,19 @@ def blocks(n_rows: int, least: int = 128) -> list[slice]:
         slice(ROWS_AT_ONCE * part.start, min(ROWS_AT_ONCE * part.stop, n_rows))
         for part in cut(-(-n_rows // ROWS_AT_ONCE), n_blocks)
     ]
+
+
+def rows_a_call(n_weights: int, least: int) -> int:
+    """Return how many rows to multiply with so many weights to make a long call.
+
+    No fewer than ``least``, and no more than `ROWS`, for the memory they take.
+    """
+    return max(least, min(LONG_CALL // n_weights, ROWS))
+
+
+def is_long_call(n_rows: int, n_weights: int) -> bool:
+    """Say whether threads lose nothing by products of so many rows."""
+    return 2 * n_rows * n_weights >= LONG_CALL
 
 
 def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:

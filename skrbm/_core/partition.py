@@ -7,10 +7,11 @@ import itertools
 import numpy as np
 from scipy.special import logsumexp
 
+from skrbm._core.blocks import is_long_call, rows_a_call
 from skrbm._core.operations import quiet, sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import ANNEAL, Stream, bernoulli, gibbs_chain
-from skrbm._core.threads import Crew, cut, is_long_call, rows_a_call
+from skrbm._core.threads import Crew, cut
 from skrbm._core.types import Array
 
 # Elements of a block of the enumeration: 8 MB in double precision.

@@ -21,12 +21,6 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Terms of a product from which on calls of numpy are long.  Each gives the interpreter
-# lock back and takes it again, so that of shorter ones two threads get done no more
-# than one, and half as much of very short ones.
-LONG_CALL = 1 << 22
-_MOST_ROWS = 1024
-
 
 @functools.cache
 def _controller() -> ThreadpoolController:
@@ -46,19 +40,6 @@ def blas_threads() -> int:
     """
     counts = [library["num_threads"] for library in blas_libraries()]
     return max(1, min(counts, default=1))
-
-
-def rows_a_call(n_weights: int, least: int) -> int:
-    """Return how many rows to multiply with so many weights to make a long call.
-
-    No fewer than ``least``, and no more than 1,024, for the memory they take.
-    """
-    return max(least, min(LONG_CALL // n_weights, _MOST_ROWS))
-
-
-def is_long_call(n_rows: int, n_weights: int) -> bool:
-    """Say whether threads lose nothing by products of so many rows."""
-    return 2 * n_rows * n_weights >= LONG_CALL
 
 
 class _SingleThreadedBlas:
