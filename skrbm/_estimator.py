@@ -311,8 +311,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             ``weight_decay`` is more than 1, or X is not numeric, holds NaN or
             infinity or, with ``warm_start``, does not match the fitted model.
         DivergenceError
-            If a parameter stops being finite.  The last good epoch is kept; where
-            a new model has none, the estimator stays as it was.
+            If a parameter stops being finite.  The last good epoch of this call is
+            kept, the best one with ``early_stopping``; if it has none, the estimator
+            stays as it was.
         """
         return self._fit(X, resume=self.warm_start, whole=True)
 

@@ -167,8 +167,8 @@ def run(
 
     ``rows`` are trained on (all if None) and ``held_out`` decide when to stop; a model
     that has been trained before is kept if no epoch makes it better.
-    A state that is not finite ends the run; the one before it is kept, or the error
-    raised here if that was not trained either.
+    A state that is not finite ends the run; the best one of this run is kept, and the
+    error raised here if there is none.
     """
     valid = None if held_out is None else X[held_out]
     monitor = _monitor(X, rows, held_out, state, settings)
@@ -181,8 +181,8 @@ def run(
     for after in epochs(X, rows, state, settings, p["n_iter"], crew):
         seconds = time.perf_counter() - began
         if not after.parameters.is_finite():
-            error = _diverged(after, best, settings)
-            if not best.epoch:
+            error = _diverged(after, settings, kept=best is not state)
+            if best is state:
                 raise error
             break
         n_iter += 1
@@ -213,12 +213,9 @@ def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> O
     """Pass over the rows of X once, at a constant learning rate."""
     settings = replace(settings, schedule="constant")
     (after,) = epochs(X, None, state, settings, 1, crew)
-    if after.parameters.is_finite():
-        return Outcome(after, 1, {}, None)
-    error = _diverged(after, state, settings)
-    if not state.epoch:
-        raise error
-    return Outcome(state, 0, {}, error)
+    if not after.parameters.is_finite():
+        raise _diverged(after, settings, kept=False)
+    return Outcome(after, 1, {}, None)
 
 
 def _mean_score(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> float:
@@ -278,17 +275,17 @@ def _line(n_iter: int, record: Mapping[str, float]) -> str:
 
 
 def _diverged(
-    after: TrainingState, best: TrainingState, settings: Settings
+    after: TrainingState, settings: Settings, *, kept: bool
 ) -> DivergenceError:
-    kept = (
+    what_is_left = (
         "The last good epoch is kept, the best one with early_stopping."
-        if best.epoch
+        if kept
         else "The estimator stays as it was."
     )
     return DivergenceError(
         f"Training diverged in epoch {after.epoch}: a parameter is no longer finite "
         f"(learning_rate={settings.learning_rate:g}, momentum={settings.momentum:g}). "
-        f"{kept} Use a smaller learning_rate, and check that X lies in [0, 1]."
+        f"{what_is_left} Use a smaller learning_rate, and check that X lies in [0, 1]."
     )
 
 
@@ -331,8 +328,8 @@ def _trouble_held_out(score: Array, since_best: int, p: Mapping[str, Any]) -> st
             f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
             "Raise n_iter."
         )
-    # As many epochs since the best as there were: it is from an earlier fit.
-    if best == 0 and FALLING < n_epochs != since_best:
+    # The best is from an earlier fit if it is as many epochs ago as there were.
+    if best == 0 and n_epochs > FALLING and since_best < n_epochs:
         return (
             f"The held-out score fell from {score[0]:.4g} nats after the first epoch, "
             f"which is kept, to {score[-1]:.4g} after {n_epochs} epochs. Use a smaller "

@@ -10,6 +10,6 @@ class DataRangeWarning(UserWarning):
 class DivergenceError(ArithmeticError):
     """Training left the finite numbers.
 
-    The estimator keeps the last good epoch, and what it was before where a new model
-    had none.
+    The estimator keeps the last good epoch of the call, or stays as it was if there is
+    none.
     """
