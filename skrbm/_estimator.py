@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from sklearn import get_config
@@ -27,15 +29,20 @@ from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
+from skrbm._core.training import TrainingState
+from skrbm._core.types import Array, DType, Rows
 from skrbm._hyperparameters import (
     RULES,
     check_parameters,
     training_settings,
     without_auto,
 )
-from skrbm._validation import check_rows, integer
+from skrbm._resources import draw_root, open_crew
+from skrbm._validation import check_rows, integer, seed
 
-# Weights of a model whose queries run in double precision.
+Auto: TypeAlias = Literal["auto"]
+
+# Queries of models with up to so many weights run in double precision.
 SMALL = 1 << 14
 
 # Attributes that scikit-learn sets as soon as it has looked at X.
@@ -87,9 +94,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         drawn from them; then rows with values between 0 and 1 are drawn too, anew
         each time.  Probabilities have less variance; the noise of states gets
         training off the plateau where all hidden units are alike.  "auto" is
-        "states" where the data are a weak signal, that is where the variances of
-        the columns add up to less than 9.5 (grey ones count less: times their share
-        of what 0 and 1 of the same mean would have), else "probabilities".
+        "states" where the data are a weak signal, else "probabilities".  The signal
+        is weak where the variances of the columns add up to less than 9.5; for grey
+        rows that sum is first multiplied by its ratio to the sum that zeros and ones
+        of the same means would have.
     centered : bool, default=True
         Whether to subtract the mean of the visible units and a running mean of
         the hidden units in the gradient [3]_.  The family of models is the same.
@@ -97,12 +105,13 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Share of the last change that is added to the next, in [0, 1).
     weight_decay : float or "auto", default="auto"
         Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
-        are not penalised.  W shrinks by ``1 - learning_rate * weight_decay`` a
-        mini-batch, past the momentum, with which the penalty is ``1 - momentum``
-        times as strong; all at once every 512 rows or every mini-batch, whichever is
-        more, and at the end of an epoch.  "auto" is 4 over the number of rows, at
-        least 0.0005 (times ``n_components / 256`` for fewer than 256 units) and at
-        most 0.001, and 0 with persistent chains or where the statistics are states.
+        are not penalised.  Each mini-batch multiplies W by
+        ``1 - learning_rate * weight_decay``; the factors of up to 512 rows are
+        applied together.  This bypasses the momentum, with which the penalty is
+        therefore ``1 - momentum`` times as strong.  "auto" is 4 over the number of
+        rows, at least 0.0005 (times ``n_components / 256`` for fewer than 256 units)
+        and at most 0.001, and 0 with persistent chains or where the statistics are
+        states.
     sparsity_target : float, default=0.1
         Activity that the sparsity penalty pulls hidden units to.
     sparsity_cost : float or "auto", default="auto"
@@ -119,8 +128,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         with this weight of one mini-batch (float in (0, 1), corrected for its
         start [6]_), that of all updates of so many last epochs (int [5]_), or none.
         The parameters are looked at every 512 rows or every mini-batch,
-        whichever is more, and once an epoch at least.  For the mean of so many
-        epochs those of each are kept, pickles included.  "auto" is 0.002.
+        whichever is more, and once an epoch at least.  An integer k keeps one set of
+        parameters for each of the last k epochs, in pickles too.  "auto" is 0.002.
     weight_scale : float, default=0.01
         Standard deviation of the initial weights.
     visible_intercept_init : "logit" or float, default="logit"
@@ -227,36 +236,38 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def __init__(
         self,
-        n_components=256,
+        n_components: int = 256,
         *,
-        learning_rate="auto",
-        batch_size="auto",
-        n_iter="auto",
-        n_gibbs_steps=1,
-        persistent=False,
-        n_chains="auto",
-        statistics="auto",
-        centered=True,
-        momentum=0.0,
-        weight_decay="auto",
-        sparsity_target=0.1,
-        sparsity_cost="auto",
-        learning_rate_schedule="auto",
-        average="auto",
-        weight_scale=0.01,
-        visible_intercept_init="logit",
-        hidden_intercept_init="auto",
-        shuffle=True,
-        warm_start=False,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        tol=1e-4,
-        binarize=None,
-        n_jobs=None,
-        verbose=0,
-        random_state=None,
-    ):
+        learning_rate: float | Auto = "auto",
+        batch_size: int | Auto = "auto",
+        n_iter: int | Auto = "auto",
+        n_gibbs_steps: int = 1,
+        persistent: bool = False,
+        n_chains: int | Auto = "auto",
+        statistics: Literal["auto", "probabilities", "states"] = "auto",
+        centered: bool = True,
+        momentum: float = 0.0,
+        weight_decay: float | Auto = "auto",
+        sparsity_target: float = 0.1,
+        sparsity_cost: float | Auto = "auto",
+        learning_rate_schedule: Literal[
+            "auto", "constant", "linear", "cosine"
+        ] = "auto",
+        average: float | Auto | None = "auto",
+        weight_scale: float = 0.01,
+        visible_intercept_init: float | Literal["logit"] = "logit",
+        hidden_intercept_init: float | Auto = "auto",
+        shuffle: bool = True,
+        warm_start: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
+        binarize: float | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_components = n_components
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -288,7 +299,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     # -- training ----------------------------------------------------------------
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Train on the rows of X, ``n_iter`` times over.
 
         Parameters
@@ -317,16 +328,16 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         return self._fit(X, resume=self.warm_start, whole=True)
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train on the rows of X once, going on from the present model.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Any number of rows; more than ``batch_size`` are cut in mini-batches.
-            An "auto" looks at the number of rows given so far, again and again
-            those of a second pass; set `batch_size`, `learning_rate` and
-            `weight_decay` where there are several.
+            Any number of rows; more than ``batch_size`` are cut into mini-batches.
+            "auto" follows the number of rows given so far, in which rows that are
+            given again count again: set `batch_size`, `learning_rate` and
+            `weight_decay` yourself to pass over the data several times.
             The learning rate is constant, whatever ``learning_rate_schedule``,
             no rows are held out, and ``history_`` is left alone.
         y : None
@@ -344,7 +355,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         return self._fit(X, resume=True, whole=False)
 
-    def _fit(self, X, *, resume, whole):
+    def _fit(self, X: Any, *, resume: bool, whole: bool) -> Self:
         # Not get_params, since a subclass may have parameters of its own.
         p = {name: getattr(self, name) for name in RULES}
         check_parameters(p)
@@ -358,14 +369,18 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 self.__dict__.pop(name, None)
             self.__dict__.update(before)
             raise
-        self._expose(outcome, whole)
+        self._expose(outcome, whole=whole)
+        if outcome.error is not None:
+            raise outcome.error
         _fitting.warn_of_trouble(outcome, p)
         return self
 
-    def _train(self, X, p, *, resume, whole):
+    def _train(
+        self, X: Any, p: dict[str, Any], *, resume: bool, whole: bool
+    ) -> tuple[_fitting.Outcome, dict[str, Any]]:
         """Return what training came to and the hyper-parameters without "auto"."""
         X = check_rows(self, X, reset=not resume, binarize=self.binarize)
-        root = self._state.root if resume else _fitting.draw_root(self.random_state)
+        root = self._state.root if resume else draw_root(self.random_state)
         rows = held_out = None
         if whole and self.early_stopping:
             rows, held_out = _fitting.split(X.shape[0], self.validation_fraction, root)
@@ -377,12 +392,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_rows = X.shape[0] if whole else state.n_rows_seen
         p = without_auto(p, n_rows=n_rows, signal=signal)
         settings = training_settings(p, grey=grey)
-        with _fitting.open_crew(self.n_jobs) as crew:
+        with open_crew(self.n_jobs) as crew:
             if whole:
                 return _fitting.run(X, rows, held_out, state, settings, p, crew), p
             return _fitting.run_once(X, state, settings, crew), p
 
-    def _resumed_state(self, X, rows):
+    def _resumed_state(self, X: Rows, rows: Array | None) -> TrainingState:
         """Return the state to go on from, or from attributes that were set since."""
         state = self._state
         if state.hidden_mean.shape != (self.n_components,):
@@ -395,8 +410,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             state = replace(state, parameters=model, average=None, velocity=None)
         return _fitting.resumed_state(state, X, rows, self.binarize)
 
-    def _expose(self, outcome, whole):
-        """Set the fitted attributes; raise what ended training early."""
+    def _expose(self, outcome: _fitting.Outcome, *, whole: bool) -> None:
+        """Set the fitted attributes."""
         self._state = outcome.state
         # Copies, for whoever changes an attribute in place.
         W, self.intercept_visible_, self.intercept_hidden_ = (
@@ -408,12 +423,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if whole:
             self.n_iter_ = outcome.n_iter
             self.history_ = outcome.history
-        if outcome.error is not None:
-            raise outcome.error
 
     # -- queries -----------------------------------------------------------------
 
-    def _model(self, dtype=None):
+    def _model(self, dtype: DType | None = None) -> Parameters:
         """Return the parameters in the type that queries use, or in another."""
         check_is_fitted(self)
         for name in ("binarize", "n_jobs"):  # of the hyper-parameters they use these
@@ -442,16 +455,23 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         return model
 
-    def _rows(self, X, *, finite=True):
-        check_is_fitted(self)
+    def _rows(self, X: Any, *, finite: bool = True) -> Rows:
         return check_rows(
             self, X, reset=False, binarize=self.binarize, ranged=False, finite=finite
         )
 
-    def _map(self, function, model, X, out, binarize, cost=None):
+    def _map(
+        self,
+        function: Callable[[Rows, Array | None], Array],
+        model: Parameters,
+        X: Rows,
+        out: Array,
+        binarize: float | None,
+        cost: float | None = None,
+    ) -> Array:
         """Write ``function`` of the rows of X to those of ``out``, or say why not."""
         cost = model.W.size if cost is None else cost
-        with _fitting.open_crew(self.n_jobs) as crew:
+        with open_crew(self.n_jobs) as crew:
             map_rows(function, X, out, model.W.dtype, binarize, crew, cost)
         # What is not finite in X leaves no finite score and no feature between 0 and 1
         # in its row: one column tells whether to look at them all.
@@ -467,7 +487,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 )
         return out
 
-    def transform(self, X):
+    def transform(self, X: Any) -> Array:
         """Return the hidden activations ``P(h=1 | v) = sigmoid(c + v'W)`` of each row.
 
         Parameters
@@ -503,7 +523,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self.binarize,
         )
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Any) -> Array:
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.
 
         Parameters
@@ -537,7 +557,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             binarize=None,
         )
 
-    def reconstruct(self, X):
+    def reconstruct(self, X: Any) -> Array:
         """Return each row as the model sees it, ``P(v=1 | h=P(h=1 | v))``.
 
         ``inverse_transform(transform(X))``, up to rounding.
@@ -569,7 +589,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self.binarize,
         )
 
-    def free_energy(self, X):
+    def free_energy(self, X: Any) -> Array:
         """Return ``F(v) = -b'v - sum_j softplus(c_j + (v'W)_j)`` of each row.
 
         Parameters
@@ -596,13 +616,13 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             self.binarize,
         )
 
-    def score_samples(self, X):
+    def score_samples(self, X: Any) -> Array:
         """Return the exact pseudo-log-likelihood of each row.
 
-        ``sum_i log P(v_i | all other units of v)``, without sampling: the same
-        rows score the same always, each for itself.  With v^i for v with v_i turned
-        over, to 1 - v_i, a term is ``-log(1 + exp(F(v) - F(v^i)))``; for values
-        between 0 and 1 that is what it is, and no probability.
+        ``sum_i log P(v_i | all other units of v)``, without sampling; a row's score
+        does not depend on the other rows.  With v^i for v with v_i replaced by
+        1 - v_i, a term is ``-log(1 + exp(F(v) - F(v^i)))``.  That also defines the
+        score of values between 0 and 1, of which it is no log-probability.
 
         Parameters
         ----------
@@ -625,7 +645,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         scores = PseudoLikelihood(model)
         return self._map(scores, model, X, out, self.binarize, scores.cost)
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`, in nats; higher is better.
 
         Parameters
@@ -647,7 +667,13 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         return float(self.score_samples(X).mean())
 
-    def gibbs(self, v, n_steps=1, *, random_state=None):
+    def gibbs(
+        self,
+        v: Any,
+        n_steps: int = 1,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Array:
         """Take Gibbs steps from given rows: h ~ P(h | v), then v ~ P(v | h).
 
         Parameters
@@ -673,10 +699,17 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         model, v = self._model(), self._rows(v)
         integer(1)("n_steps", n_steps)
-        root = _fitting.draw_root(random_state)
+        seed("random_state", random_state)
+        root = draw_root(random_state)
         return self._chains(model, v, self.binarize, n_steps, root, GIBBS)
 
-    def sample(self, n_samples=1, *, n_gibbs_steps=1000, random_state=None):
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        n_gibbs_steps: int = 1000,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Array:
         """Draw rows from the model, each from a Markov chain of its own.
 
         Chains start from independent units, on as often as in the training rows,
@@ -706,35 +739,45 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model = self._model()
         integer(1)("n_samples", n_samples)
         integer(1)("n_gibbs_steps", n_gibbs_steps)
-        seed = self.random_state if random_state is None else random_state
-        root = _fitting.draw_root(seed)
+        if random_state is None:
+            random_state = self.random_state
+        seed("random_state", random_state)
+        root = draw_root(random_state)
         start = self.visible_mean_.astype(model.W.dtype)
         v = bernoulli(np.tile(start, (n_samples, 1)), Stream(root, SAMPLE))
         return self._chains(model, v, None, n_gibbs_steps, root, SAMPLE)
 
-    def _chains(self, model, v, binarize, n_steps, root, purpose):
+    def _chains(
+        self,
+        model: Parameters,
+        v: Rows,
+        binarize: float | None,
+        n_steps: int,
+        root: int,
+        purpose: int,
+    ) -> Array:
         """Return the states after so many Gibbs steps from v."""
 
         @quiet
-        def run(rows):
+        def run(rows: slice) -> Array:
             rng = Stream(root, purpose, rows.start)
             start = converted(v[rows], model.W.dtype, binarize)
             return gibbs_chain(model, start, n_steps, rng).astype(bool)
 
         least = rows_a_call(model.W.size, 128)
         share = is_long_call(least, model.W.size)
-        with _fitting.open_crew(self.n_jobs) as crew:
+        with open_crew(self.n_jobs) as crew:
             parts = crew.map(run, blocks(v.shape[0], least), share=share)
             return np.concatenate(parts)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
-def _floating_type(X):
+def _floating_type(X: Rows) -> DType:
     """Return the type of results for X: its own if double, else single precision."""
     # The other byte order is another dtype, but the same type.
     return np.float64 if X.dtype.type is np.float64 else np.float32

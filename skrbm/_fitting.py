@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 
 from skrbm._core.blocks import converted, map_rows, moments
 from skrbm._core.monitoring import Monitor
-from skrbm._core.operations import touch_buffers
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import INITIALISE, MONITOR, SPLIT, Stream
-from skrbm._core.threads import Crew, blas_threads
+from skrbm._core.threads import Crew
 from skrbm._core.training import Settings, TrainingState, epochs
 from skrbm._core.types import Array, Rows, dense, is_sparse
 from skrbm._hyperparameters import hidden_start
@@ -50,48 +43,6 @@ class Outcome(NamedTuple):
     history: dict[str, Array]
     error: DivergenceError | None
     since_best: int = 0  # epochs whose held-out score did not count as better
-
-
-def processors() -> int:
-    """Return how many processors this process may use, as in a container."""
-    affinity = getattr(os, "sched_getaffinity", lambda _: ())(0)
-    return _processors(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT"))
-
-
-@functools.cache
-def _processors(*_: object) -> int:
-    # joblib reads files to find out, which takes longer than a small query.
-    return cpu_count()
-
-
-@contextlib.contextmanager
-def open_crew(n_jobs: int | None) -> Iterator[Crew]:
-    """Have the threads that ``n_jobs`` stands for."""
-    if n_jobs is None:
-        n_threads = min(blas_threads(), processors())
-    else:
-        n_threads = effective_n_jobs(n_jobs)
-    with Crew(n_threads) as crew:
-        crew.once(touch_buffers)
-        yield crew
-
-
-def draw_root(random_state: int | np.random.RandomState | None) -> int:
-    """Return 128 random bits, the root of all random numbers of a fit or a query."""
-    if isinstance(random_state, Integral):
-        return _root_of(int(random_state))
-    return _draw_root(check_random_state(random_state))
-
-
-@functools.lru_cache
-def _root_of(seed: int) -> int:
-    # Seeding takes as long as five mini-batches of a small model.
-    return _draw_root(np.random.RandomState(seed))
-
-
-def _draw_root(random_state: np.random.RandomState) -> int:
-    words = random_state.randint(2**32, size=4, dtype=np.uint64)
-    return int.from_bytes(words.astype("<u4").tobytes(), "little")
 
 
 def new_state(
@@ -268,7 +219,7 @@ def _line(n_iter: int, record: Mapping[str, float]) -> str:
     held_out = record["validation_score"]
     return (
         f"[BinaryCDRBM] Iteration {n_iter}, "
-        f"pseudo-likelihood = {record['pseudo_log_likelihood']:.2f}, "
+        f"pseudo-log-likelihood = {record['pseudo_log_likelihood']:.2f}, "
         + (f"held out = {held_out:.2f}, " if np.isfinite(held_out) else "")
         + f"time = {record['seconds']:.2f}s"
     )

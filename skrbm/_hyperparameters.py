@@ -121,7 +121,7 @@ def hidden_start(parameters: Mapping[str, Any]) -> float:
 def without_auto(
     parameters: Mapping[str, Any], *, n_rows: int, signal: float
 ) -> dict[str, Any]:
-    """Return the hyper-parameters of training with "auto" resolved.
+    """Return the hyper-parameters with "auto" resolved, but for `hidden_start`'s.
 
     Raises ValueError if what came with it does not go together.
     """
@@ -152,10 +152,10 @@ def _check_decay(learning_rate: float, weight_decay: float) -> None:
 
 
 def training_settings(p: Mapping[str, Any], *, grey: bool) -> Settings:
-    """Return what epochs need of the hyper-parameters, which no longer hold "auto"."""
+    """Return what epochs need of hyper-parameters that `without_auto` returned."""
     average = p["average"]
-    if average is not None and average >= 1:
-        average = int(average)
+    if average is not None:
+        average = int(average) if average >= 1 else float(average)
     return Settings(
         learning_rate=float(p["learning_rate"]),
         batch_size=int(p["batch_size"]),

@@ -163,7 +163,7 @@ def check_rows(
 
 
 def _warn_outside_unit_interval(X: Any) -> None:
-    if X.dtype == bool or 0 in X.shape:
+    if X.dtype == bool:
         return
     low, high = float(X.min()), float(X.max())
     if low < -ROUNDING or high > 1 + ROUNDING:

@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_random_state
 
-from skrbm import _fitting
 from skrbm._core import partition
 from skrbm._core.blocks import converted
 from skrbm._core.operations import quiet
 from skrbm._core.sampling import START, Stream
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
-from skrbm._validation import integer, n_threads, none, one_of, real
+from skrbm._resources import draw_root, open_crew
+from skrbm._validation import integer, n_threads, none, one_of, real, seed
 from skrbm._warnings import warn
 
 __all__ = [
@@ -28,6 +27,15 @@ __all__ = [
     "log_likelihood_scorer",
     "log_partition",
 ]
+
+_RULES = {
+    "method": one_of("auto", "exact", "ais"),
+    "n_chains": integer(2),
+    "n_gibbs_steps": integer(1),
+    "tolerance": real("(0, inf)"),
+    "n_jobs": none | n_threads,
+    "random_state": seed,
+}
 
 # Units of the smaller layer that "exact" allows, and that "auto" takes it for.
 MAX_EXACT, AUTO_EXACT = 25, 20
@@ -90,7 +98,8 @@ def log_partition(
     n_chains : int, default=100
         Independent chains in each direction.
     n_gibbs_steps : int, default=1000
-        Steps that bring the reverse chains near the model before they cool.
+        Gibbs steps that bring the reverse chains near the model before they are
+        heated up.
     tolerance : float, default=2.0
         A warning is given if the two estimates differ by more nats than that.
     n_jobs : int, default=None
@@ -132,17 +141,19 @@ def log_partition(
     >>> exact.method, bool(abs(ais.value - exact.value) < 0.1)
     ('exact', True)
     """
-    one_of("auto", "exact", "ais")("method", method)
-    integer(2)("n_chains", n_chains)
-    integer(1)("n_gibbs_steps", n_gibbs_steps)
-    real("(0, inf)")("tolerance", tolerance)
-    (none | n_threads)("n_jobs", n_jobs)
-    betas = _temperatures(betas)
-    random_state = check_random_state(random_state)
+    _check(
+        method=method,
+        betas=betas,
+        n_chains=n_chains,
+        n_gibbs_steps=n_gibbs_steps,
+        tolerance=tolerance,
+        n_jobs=n_jobs,
+        random_state=random_state,
+    )
     rbm, X = _last_step(rbm, X)
+    model = rbm._model()
     if X is not None:
         X = rbm._rows(X)
-    model = rbm._model()
     n_units = min(model.W.shape)
     if method == "exact" and n_units > MAX_EXACT:
         raise ValueError(
@@ -150,19 +161,20 @@ def log_partition(
             f'{n_units} units, and at most {MAX_EXACT} are allowed. Use method="ais".'
         )
     if method == "exact" or (method == "auto" and n_units <= AUTO_EXACT):
-        with _fitting.open_crew(n_jobs) as crew:
+        with open_crew(n_jobs) as crew:
             value = partition.exact(model, crew)
         return LogPartition(value, 0.0, value, "exact")
 
-    root = _fitting.draw_root(random_state)
+    root = draw_root(random_state)
     mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
+    n_chains, n_gibbs_steps = int(n_chains), int(n_gibbs_steps)
     start = None if X is None else _starting_rows(rbm, X, n_chains, root, model.W.dtype)
-    with _fitting.open_crew(n_jobs) as crew:
+    with open_crew(n_jobs) as crew:
         forward, backward = partition.annealed(
             model,
             base,
-            betas,
+            _temperatures(betas),
             n_chains,
             root,
             crew,
@@ -243,7 +255,7 @@ def log_likelihood_scorer(**options: Any) -> Any:
     Parameters
     ----------
     **options : dict
-        Arguments of `log_partition`.
+        Arguments of `log_partition`, but for X: the rows scored are given for it.
 
     Returns
     -------
@@ -254,8 +266,8 @@ def log_likelihood_scorer(**options: Any) -> Any:
 
     Raises
     ------
-    TypeError
-        If `log_partition` has no such argument.
+    TypeError, ValueError
+        If `log_partition` has no such argument, or it is not allowed.
 
     Examples
     --------
@@ -272,7 +284,8 @@ def log_likelihood_scorer(**options: Any) -> Any:
     >>> search.fit(X).best_params_["n_components"] in (2, 4)
     True
     """
-    inspect.signature(log_partition).bind(None, **options)
+    inspect.signature(log_partition).bind(None, None, **options)
+    _check(**options)
     return functools.partial(_mean_log_likelihood, options=options)
 
 
@@ -346,7 +359,17 @@ def _last_step(estimator: Any, X: Any) -> tuple[BinaryCDRBM, Any]:
     return rbm, X
 
 
+def _check(**options: Any) -> None:
+    """Check arguments of `log_partition`."""
+    for name, value in options.items():
+        if name in _RULES:
+            _RULES[name](name, value)
+        else:
+            _temperatures(value)
+
+
 def _temperatures(betas: Any) -> np.ndarray:
+    """Return inverse temperatures, if they are allowed."""
     if isinstance(betas, Integral):
         integer(2)("betas", betas)
         return np.linspace(0, 1, int(betas))

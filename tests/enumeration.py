@@ -1,8 +1,8 @@
 """Oracles: small models by enumeration, and training by a plain loop.
 
 Nothing here calls the formulas under test.  Conditionals and probabilities all
-come from one table of exp(-E) over every (v, h); the loop shares only the random
-numbers of `skrbm`.
+come from one table of exp(-E) over every (v, h).  The loop takes its draws, the
+schedules and how often the averages look from `skrbm`, which have tests of their own.
 """
 
 from __future__ import annotations

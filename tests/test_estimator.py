@@ -2,7 +2,6 @@
 
 import itertools
 import pickle
-import re
 import warnings
 from copy import deepcopy
 
@@ -204,9 +203,23 @@ def test_history_has_one_number_an_epoch(X, early_stopping):
 
 
 def test_verbose_prints_a_line_an_epoch(X, capsys):
-    make(n_iter=3, verbose=True).fit(X)
-    assert len(capsys.readouterr().out.splitlines()) == 3
-    make(n_iter=3, verbose=0).fit(X)
+    rbm = make(n_iter=3, verbose=True).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    for i, (line, score) in enumerate(
+        zip(lines, rbm.history_["pseudo_log_likelihood"], strict=True), 1
+    ):
+        start = (
+            f"[BinaryCDRBM] Iteration {i}, pseudo-log-likelihood = {score:.2f}, time"
+        )
+        assert line.startswith(start)
+    rbm.set_params(early_stopping=True, n_iter_no_change=9).fit(X)
+    for line, score in zip(
+        capsys.readouterr().out.splitlines(),
+        rbm.history_["validation_score"],
+        strict=True,
+    ):
+        assert f", held out = {score:.2f}, time" in line
+    rbm.set_params(verbose=0).fit(X)
     assert capsys.readouterr().out == ""
 
 
@@ -430,6 +443,14 @@ def test_numbers_of_steps_and_samples_are_checked(wrong, X):
         rbm.sample(1, n_gibbs_steps=wrong)
     with pytest.raises(TypeError, match="n_steps"):
         rbm.gibbs(X, 1.5)
+
+
+def test_seeds_of_queries_are_checked(X):
+    rbm = make().fit(X)
+    with pytest.raises(ValueError, match=r"random_state must be .*, got 'x'"):
+        rbm.gibbs(X, random_state="x")
+    with pytest.raises(ValueError, match=r"random_state must be .*, got -1"):
+        rbm.sample(random_state=-1)
 
 
 # -- going on --------------------------------------------------------------------
@@ -723,11 +744,9 @@ def test_a_score_that_falls_from_the_start_is_told(X, monkeypatch):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_divergence_is_an_error_that_names_the_learning_rate(changes, method, X):
     rbm = make(**changes)
-    names_it = re.escape(
-        f"epoch 1: a parameter is no longer finite (learning_rate={changes['learning_rate']:g}"
-    )
-    with pytest.raises(DivergenceError, match=names_it):
+    with pytest.raises(DivergenceError, match="in epoch 1:") as caught:
         getattr(rbm, method)(X)
+    assert f"(learning_rate={rbm.learning_rate:g}, " in str(caught.value)
     with pytest.raises(NotFittedError):
         rbm.transform(X)
 

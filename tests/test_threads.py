@@ -1,7 +1,9 @@
 """Threads that share work: who does what, and what comes back."""
 
+import itertools
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from skrbm import BinaryCDRBM, _estimator, _fitting
+from skrbm import BinaryCDRBM, _estimator, _fitting, _resources
 from skrbm._core import threads
 from skrbm._core.blocks import (
     ROWS,
@@ -220,7 +222,7 @@ def test_every_thread_touches_the_memory_of_blas(call, monkeypatch):
     X = np.eye(4)
     rbm = BinaryCDRBM(2, n_jobs=3, random_state=0).fit(X)
     on = []
-    monkeypatch.setattr(_fitting, "touch_buffers", lambda: on.append(who(0)))
+    monkeypatch.setattr(_resources, "touch_buffers", lambda: on.append(who(0)))
     getattr(rbm, call)(X)
     assert len(set(on)) == 3
 
@@ -243,7 +245,7 @@ def two():
     with threadpool_limits(2):
         yield
         assert blas_threads() == 2
-        assert threads._single_threaded_blas._inside == 0
+        assert not threads._single_threaded_blas.crews
 
 
 @pytest.mark.usefixtures("two")
@@ -262,25 +264,25 @@ def test_blas_has_one_thread_within_and_what_it_had_afterwards():
 def test_the_default_takes_what_both_blas_and_a_container_allow(
     processors, limit, expected, monkeypatch
 ):
-    monkeypatch.setattr(_fitting, "cpu_count", lambda: processors)
-    counted_anew = _fitting._processors.__wrapped__
-    monkeypatch.setattr(_fitting, "_processors", counted_anew)
-    with threadpool_limits(limit), _fitting.open_crew(None) as crew:
+    monkeypatch.setattr(_resources, "cpu_count", lambda: processors)
+    counted_anew = _resources._processors.__wrapped__
+    monkeypatch.setattr(_resources, "_processors", counted_anew)
+    with threadpool_limits(limit), _resources.open_crew(None) as crew:
         assert crew.n_threads == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no such call")
 def test_processors_are_counted_anew_where_fewer_may_be_used(monkeypatch):
     allowed = os.sched_getaffinity(0)
-    before = _fitting.processors()
+    before = _resources.processors()
     try:
         os.sched_setaffinity(0, {min(allowed)})
-        assert _fitting.processors() == 1
+        assert _resources.processors() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert _fitting.processors() == before
+    assert _resources.processors() == before
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert _fitting.processors() == 1
+    assert _resources.processors() == 1
 
 
 @pytest.mark.usefixtures("two")
@@ -306,6 +308,12 @@ def test_blas_has_what_it_had_if_no_thread_can_be_started(monkeypatch):
 
 
 @pytest.mark.usefixtures("two")
+def test_blas_has_what_it_had_if_what_comes_first_fails():
+    with pytest.raises(ZeroDivisionError), Crew(2, first=lambda: 1 / 0):
+        pass
+
+
+@pytest.mark.usefixtures("two")
 def test_blas_has_what_it_had_if_the_end_is_interrupted(monkeypatch):
     def join(_):
         raise KeyboardInterrupt
@@ -316,6 +324,40 @@ def test_blas_has_what_it_had_if_the_end_is_interrupted(monkeypatch):
         patch.setattr(threading.Thread, "join", join)
         with pytest.raises(KeyboardInterrupt):
             crew.__exit__(None, None, None)
+
+
+@pytest.mark.usefixtures("two")
+def test_blas_has_what_it_had_after_ctrl_c_at_any_time():
+    def interrupt_after(n_calls):
+        left = iter(range(n_calls))
+
+        def profile(frame, event, _):  # Python looks for signals after calls
+            if event not in {"return", "c_return"}:
+                return
+            callers = frame, frame.f_back
+            if all(x.f_code.co_filename != threads.__file__ for x in callers):
+                return
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+
+        return profile
+
+    for n_calls in itertools.count():
+        sys.setprofile(interrupt_after(n_calls))
+        try:
+            with Crew(1):
+                pass
+        except KeyboardInterrupt:
+            pass
+        else:
+            break
+        finally:
+            sys.setprofile(None)
+        # Whatever was left undone, the next crew makes up for.
+        with Crew(1):
+            assert blas_threads() == 1
+        assert blas_threads() == 2
+    assert n_calls > 10
 
 
 def test_what_nobody_has_begun_is_dropped_if_the_caller_is_interrupted(monkeypatch):
@@ -349,7 +391,7 @@ def test_a_child_that_is_forked_meanwhile_is_not_held_up():
             signal.alarm(20)  # ends a child that waits for the lock
             try:
                 rbm.transform(np.eye(4))
-                assert threads._single_threaded_blas._inside == 0
+                assert not threads._single_threaded_blas.crews
                 os._exit(0)
             finally:
                 os._exit(1)

@@ -9,7 +9,7 @@ from skrbm._core.contrastive_divergence import MiniBatch
 from skrbm._core.parameters import Parameters, Stacked
 from skrbm._core.sampling import PHASES, Stream
 from skrbm._core.threads import Crew
-from skrbm._fitting import draw_root
+from skrbm._resources import draw_root
 
 # The original: one row at a time, in order, sampled states throughout.
 ORIGINAL = {

@@ -30,18 +30,18 @@ SETS = [
 ]
 
 
-def directory():
-    """Return where the data are; exit with what to do if they are nowhere."""
+def path(name):
+    """Return where a data set is; exit with what to do if it is nowhere."""
     root = Path(__file__).resolve().parents[2]
     for place in (os.environ.get("SKRBM_DATA"), root.parent / "shared" / "data"):
-        if place and (Path(place) / "mnist.npz").exists():
-            return Path(place)
-    raise SystemExit(__doc__)
+        if place and (file := Path(place) / f"{name}.npz").exists():
+            return file
+    raise SystemExit(f"{name}.npz is not there.\n\n{__doc__}")
 
 
 def load(name):
     """Return the parts of a binary data set as a dict of uint8 arrays."""
-    with np.load(directory() / f"{name}.npz") as z:
+    with np.load(path(name)) as z:
         n = int(z["n_features"])
         rows = {
             k: np.unpackbits(z[k], axis=1, count=n) for k in ("train", "valid", "test")
@@ -51,7 +51,7 @@ def load(name):
 
 def load_mnist():
     """Return MNIST as x_train, y_train, x_test, y_test, with 784 columns of uint8."""
-    with np.load(directory() / "mnist.npz") as z:
+    with np.load(path("mnist")) as z:
         parts = {k: z[k] for k in z.files}
     return tuple(
         parts[k].reshape(len(parts[k]), -1) if k.startswith("x") else parts[k].ravel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -62,7 +63,7 @@ class Average:
             keep, new = 1.0, 1.0
         else:
             keep = (1 - self.weight) ** self.pending
-            new = 1 - keep
+            new = -math.expm1(self.pending * math.log1p(-self.weight))  # 1 - keep
         self.total = keep * self.total + new
         for mean, part in zip(self.mean, parameters, strict=True):
             move_towards(mean, part, new / self.total)

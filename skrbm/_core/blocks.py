@@ -16,12 +16,12 @@ ROWS_AT_ONCE = 32  # that exact scores take; all blocks but the last are multipl
 # lock back and takes it again, so that of shorter ones two threads get done no more
 # than one, and half as much of very short ones.
 LONG_CALL = 1 << 22
-# Terms of a product, some milliseconds, below which other threads come too late.
+# Terms of a product, some ten milliseconds, below which other threads come too late.
 _WORTH_THREADS = 1 << 28
 
 
 def blocks(n_rows: int, least: int = 128) -> list[slice]:
-    """Cut rows in blocks of at most `ROWS`, in up to eight of ``least`` or more."""
+    """Cut rows into blocks of at most `ROWS`, into up to eight of ``least`` or more."""
     n_blocks = max(-(-n_rows // ROWS), min(8, n_rows // least), 1)
     return [
         slice(ROWS_AT_ONCE * part.start, min(ROWS_AT_ONCE * part.stop, n_rows))
@@ -75,7 +75,7 @@ def map_rows(
     binarize: float | None,
     crew: Crew,
     cost: float,
-) -> Array:
+) -> None:
     """Write ``function(rows, ...)`` for each block of rows of X into ``out``.
 
     The function is given the place to write to where that has its type, else None.
@@ -92,7 +92,6 @@ def map_rows(
 
     n_rows = X.shape[0]
     crew.map(work, blocks(n_rows), share=n_rows * cost >= _WORTH_THREADS)
-    return out
 
 
 def moments(

@@ -10,7 +10,7 @@ less its mean over the m negative rows.  With offsets mu and lambda it reads
     S = mu - [v0; vk]        G = [lambda - h0; (hk - lambda) n/m]
     n dW = S'G       n db = S'(t - G lambda)       n dc = -G'1
 
-where t is -1 for positive and n/m for negative rows.  S has its sign turned over
+where t is -1 for positive and n/m for negative rows.  S has its sign flipped
 because the sigmoid takes an exponential of minus its input: with c the hidden intercept
 at v = mu, P(h=1 | v) = 1 / (1 + exp(SW - c)).  So has G, which leaves S'G as it is.
 
@@ -55,9 +55,9 @@ class MiniBatch:
     which every negative phase moves on; without it there are as many negative
     rows as positive ones.  Model and chains are held by reference.
 
-    Both layers are cut in tiles, each with random numbers of its own, and the gradient
-    in slabs of visible units, all by the shape of the data alone: the number of threads
-    never shows in the result.
+    Both layers are cut into tiles, each with random numbers of its own, and the
+    gradient into slabs of visible units, all by the shape of the data alone: the number
+    of threads never shows in the result.
     """
 
     def __init__(
@@ -299,7 +299,7 @@ class MiniBatch:
 
 
 def count_strips(n_rows: int, n_features: int, n_components: int) -> int:
-    """Return in how many strips to cut the visible units to add a small gradient.
+    """Return into how many strips to cut the visible units to add a small gradient.
 
     With more strips than 16 there are too many calls.
     """

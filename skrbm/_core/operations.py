@@ -273,16 +273,16 @@ def move_towards_product(mean: Array, w: Array, H: Array, step: float) -> None:
 def quiet(function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with no warning of what floating point numbers come to.
 
-    Infinities from exp(-x) are the right limit, see `sigmoid`; and of finite numbers
-    BLAS at times says that one was invalid.  What has become of a model is for others
-    to see.
+    Infinities and zeros from exp(-x) are the right limit, see `sigmoid`; and of finite
+    numbers BLAS at times says that one was invalid.  What has become of a model is for
+    others to see.
     """
 
     # Not np.errstate itself as a decorator: before numpy 2 all calls share one state,
     # and one within another leaves the caller's changed.
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             return function(*args, **kwargs)
 
     return call
@@ -293,21 +293,18 @@ def quiet(function: Callable[P, R]) -> Callable[P, R]:
 _ONE = {char: np.ones((), char) for char in "fd"}
 
 
-def sigmoid(
-    x: Array, intercept: Array | None = None, out: Array | None = None
-) -> Array:
-    """Turn x into ``1 / (1 + exp(-(x + intercept)))``, in place without ``out``.
+def sigmoid(x: Array, intercept: Array | None = None) -> Array:
+    """Turn x into ``1 / (1 + exp(-(x + intercept)))``, in place.
 
     Accurate to rounding for every x.  The exponential of a large -x may overflow
     to infinity, which gives the right limit; callers silence that warning once,
     around their loop.
     """
-    out = x if out is None else out
     if intercept is None:
-        np.negative(x, out=out)
+        np.negative(x, out=x)
     else:
-        np.subtract(-intercept, x, out=out)
-    return sigmoid_of_minus(out)
+        np.subtract(-intercept, x, out=x)
+    return sigmoid_of_minus(x)
 
 
 def sigmoid_of_minus(x: Array) -> Array:

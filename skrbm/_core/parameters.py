@@ -37,7 +37,7 @@ class Stacked(NamedTuple):
     """Parameters as epochs of dense rows see them: hidden intercepts below the weights.
 
     With c the hidden intercept at v = mu, for which P(h=1 | v) = sigmoid(c + (v-mu)'W),
-    and with the sign turned over and a further column, S = [mu - v, -1],
+    and with the sign flipped and a further column, S = [mu - v, -1],
 
         joint = [W; c']        -(c + (v-mu)'W) = S joint        joint += S'G
 

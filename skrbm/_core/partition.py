@@ -36,10 +36,11 @@ def exact(parameters: Parameters, crew: Crew) -> float:
     if len(b) < len(c):
         W, b, c = W.T, c, b
     # A block runs over the states of the first units; the others are fixed in it.
-    n_inner = min(len(c), max(1, (_BLOCK // max(1, len(b))).bit_length() - 1))
+    n_inner = min(len(c), max(1, (_BLOCK // len(b)).bit_length() - 1))
     inner, outer = states(n_inner), states(len(c) - n_inner)
     x_inner, log_weight = inner @ W.T[:n_inner] + b, inner @ c[:n_inner]
 
+    @quiet
     def block(h: Array) -> float:
         x = x_inner + h @ W.T[n_inner:]
         return float(logsumexp(log_weight + softplus(x).sum(axis=1)) + h @ c[n_inner:])
@@ -126,11 +127,13 @@ def annealed(
     return forward, backward
 
 
+@quiet
 def log_mean_exp(x: Array) -> float:
     """Return log(mean(exp(x)))."""
     return float(logsumexp(x) - np.log(len(x)))
 
 
+@quiet
 def standard_error(x: Array) -> float:
     """Return the standard error of `log_mean_exp` of independent x, to first order."""
     weights = np.exp(x - x.max())

@@ -1,6 +1,6 @@
 """The exact pseudo-log-likelihood, at less than a logarithm a term.
 
-With a = c + v'W, turning unit i of v over, from v_i to v_i + s_i where
+With a = c + v'W, flipping unit i of v, from v_i to v_i + s_i where
 s_i = 1 - 2 v_i, changes the free energy by -x_i,
 
     x_i = s_i b_i + sum_j log(q_j + p_j exp(s_i W_ij)),
@@ -40,8 +40,8 @@ _UNITS = 1024
 # Products, of several groups, that are worked out at once.
 _PRODUCTS = 1 << 16
 _LARGEST_GROUP = 4
-# Weights from which on calls of numpy are long enough for threads not to be in each
-# other's way, and the terms of a product that one for each weight takes as long as.
+# With so many weights calls of numpy are long enough for threads not to be in each
+# other's way.  A row takes as long as so many terms of a product for each weight.
 _SHARED_WEIGHTS, _TERMS_A_WEIGHT = 1 << 15, 16
 # Tables pay for a full block, and for these fewer rows with so many weights; with more
 # weights a few rows are not worth the memory.
@@ -53,8 +53,8 @@ _TERMS = 1 << 16
 class PseudoLikelihood:
     """The pseudo-log-likelihood of many rows under one model.
 
-    A value of v between 0 and 1 is turned over to 1 - v, which costs several times
-    as much as zeros and ones do.  If ``n_rows`` is given, so many are scored: few of
+    A value of v between 0 and 1 is flipped to 1 - v, which costs several times as
+    much as zeros and ones do.  If ``n_rows`` is given, so many are scored: few of
     them cost less then, and their number may show in the last bits.
     """
 
@@ -70,7 +70,7 @@ class PseudoLikelihood:
         if n_rows < ROWS_AT_ONCE and not worth_it:
             return
         room = _room(W.dtype)
-        largest = max(float(np.abs(W).max(initial=0)), 1.0)
+        largest = max(float(np.abs(W).max()), 1.0)
         self.size = int(min(_LARGEST_GROUP, room // largest))
         if self.size == 0:
             return
@@ -97,7 +97,7 @@ class PseudoLikelihood:
             block[:n] = dense(rows)
             s = 1 - 2 * block.astype(np.float64)
             x = s * b + self._sum_of_logs(block, s, times(block, W) + c)
-            scores[start : start + n] = _scores(x[:n])
+            scores[start : start + n] = -softplus(x[:n]).sum(axis=1)
         return scores
 
     def _sum_of_logs(self, v: Array, s: Array, a: Array) -> Array:
@@ -174,14 +174,10 @@ def _product(rates: Array, table: Array, buffer: Array) -> Array:
     return product
 
 
-def _scores(x: Array) -> Array:
-    return -softplus(x).sum(axis=1)
-
-
 def _term_by_term(W: Array, s: Array, a: Array) -> Array:
     """Return the sums over hidden units for any values and any weights."""
     total = np.empty(s.shape)
-    if np.abs(W).max(initial=0) * np.abs(s).max(initial=0) > _room(W.dtype):
+    if np.abs(W).max() * np.abs(s).max(initial=0) > _room(W.dtype):
         # exp(s W) could leave the range: add logarithms, in double precision.
         W, a = W.astype(np.float64), a.astype(np.float64)
         for n in range(len(s)):
@@ -191,7 +187,7 @@ def _term_by_term(W: Array, s: Array, a: Array) -> Array:
         return total
     p, q = sigmoid(a.copy())[:, None], sigmoid(-a)[:, None]
     s = s.astype(W.dtype)[:, :, None]
-    n_rows = max(1, _TERMS // max(1, W.size))
+    n_rows = max(1, _TERMS // W.size)
     for start in range(0, len(s), n_rows):
         rows = slice(start, start + n_rows)
         terms = s[rows] * W  # (rows, n_features, n_components)

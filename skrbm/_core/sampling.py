@@ -33,6 +33,7 @@ N_WORDS = 1 << 15
 # Fewer draws than this take a uniform number each: that costs more, but less than the
 # calls that it takes to do with 15 bits.
 _FEW_DRAWS = 2048
+# Such numbers that are drawn at a time, for several calls.
 _AHEAD = 8192
 # The bits of a number in double precision that one in single precision has too.
 _SINGLE_PRECISION = np.uint64((1 << 64) - (1 << 29))

@@ -1,4 +1,4 @@
-"""Threads that share a mini-batch, each with single-threaded BLAS."""
+"""Threads that share work, each with single-threaded BLAS."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import functools
 import itertools
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -43,32 +43,43 @@ def blas_threads() -> int:
 
 
 class _SingleThreadedBlas:
-    """Limits BLAS to one thread while anyone is inside; then restores it.
+    """Limits BLAS to one thread while any crew is at work; then restores it.
 
-    The limit belongs to the process, so fits that overlap in several Python
-    threads must share it: the first one in sets it, the last one out restores.
+    The limit belongs to the process, so crews in several Python threads must share
+    it: the first one in sets it, the last one out restores.  Ctrl-C may strike between
+    any two steps of that, and the next crew then finishes what was begun: what to
+    restore is known before there is a limit, and a crew that is lost is not at work.
     """
 
     def __init__(self) -> None:
-        self._limit: Any = None
+        self._before: list[int | None] | None = None
         self.renew()
 
     def renew(self) -> None:
         """Forget who is inside."""
         self._lock = threading.Lock()
-        self._inside = 0
+        self.crews: weakref.WeakSet[Crew] = weakref.WeakSet()
 
-    def __enter__(self) -> None:
+    def enter(self, crew: Crew) -> None:
+        """Let a crew in."""
+        libraries = _controller().lib_controllers
         with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._limit = _controller().limit(limits=1)
+            if not self.crews:
+                if self._before is None:
+                    self._before = [x.get_num_threads() for x in libraries]
+                for library in libraries:
+                    library.set_num_threads(1)
+            self.crews.add(crew)
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self, crew: Crew) -> None:
+        """Let a crew out, if it is inside."""
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
+            self.crews.discard(crew)
+            if self._before is not None and not self.crews:
+                pairs = zip(_controller().lib_controllers, self._before, strict=True)
+                for library, n_threads in pairs:
+                    library.set_num_threads(n_threads)
+                self._before = None
 
 
 _single_threaded_blas = _SingleThreadedBlas()
@@ -129,31 +140,39 @@ class Crew:
 
     Which thread does a task never shows in its result: tasks are cut by the
     shape of the data, write to places of their own, and run BLAS on one thread.
+    Before all others each thread runs the task ``first``, once in a process.
     """
 
-    def __init__(self, n_threads: int = 1) -> None:
-        self.n_threads = n_threads
+    def __init__(
+        self, n_threads: int = 1, *, first: Callable[[], None] | None = None
+    ) -> None:
+        self.n_threads, self._first = n_threads, first
         self._helpers: list[threading.Thread] = []
         self._jobs: SimpleQueue[_Job[Any, Any] | None] = SimpleQueue()
         self._sharing = False
 
     def __enter__(self) -> Self:
-        _single_threaded_blas.__enter__()
+        try:
+            _single_threaded_blas.enter(self)
+            if self._first is not None:
+                self.once(self._first)
+        except BaseException:
+            self._end()
+            raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """Send the helpers away, and let BLAS have its threads."""
         try:
             for _ in self._helpers:
                 self._jobs.put(None)
             while self._helpers:
                 self._helpers.pop().join()
         finally:
-            _single_threaded_blas.__exit__()
+            _single_threaded_blas.leave(self)
 
     def _hire(self, n_helpers: int) -> None:
         """Have so many threads beside the calling one, at least."""
@@ -212,6 +231,6 @@ class Crew:
 
 
 def cut(length: int, n_parts: int) -> list[slice]:
-    """Cut ``range(length)`` in ``n_parts`` slices whose sizes differ by at most 1."""
+    """Cut ``range(length)`` into ``n_parts`` slices whose sizes differ by at most 1."""
     bounds = [part * length // n_parts for part in range(n_parts + 1)]
     return [slice(*pair) for pair in itertools.pairwise(bounds)]

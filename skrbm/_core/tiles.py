@@ -61,6 +61,10 @@ class _Tile:
             self.H0, self.Hk = (np.array(place, order="C") for place in self.places)
             self.scratch = np.empty_like(self.Hk)
 
+    def hold(self, h: Array) -> None:
+        """Keep states of the hidden units, for v to be drawn from."""
+        self.h[...] = h
+
     def states_of(self, p: Array) -> Array:
         """Return states of hidden units that are on with probability p."""
         return toss(p, self.rng, scratch=self.scratch)
@@ -114,10 +118,6 @@ class DenseTile(_Tile):
         """Put P(h=1 | vk) = 1 / (1 + exp(Sk W - c)) in Hk."""
         self.Sk_times_W()
         sigmoid_of_minus(self.Hk)
-
-    def hold(self, h: Array) -> None:
-        """Keep states of the hidden units, for v to be drawn from."""
-        self.h[...] = h
 
     def sample(self, _: int) -> None:
         """Draw v ~ P(v=1 | h) = sigmoid(b + Wh)."""
@@ -180,7 +180,7 @@ class SparseTile(_Tile):
 
     def hold(self, h: Array) -> None:
         """Keep states of the hidden units, for v to be drawn from."""
-        self.h[...] = h
+        super().hold(h)
         self.above[:-2] = self.h.T
         self.above[-1] = self.h @ self.model.a + self.model.beta
 
@@ -194,20 +194,20 @@ class SparseTile(_Tile):
 
 
 MAX_TILES = 16
-# Terms of a product from which on two threads are worth their hand-over, and for which
-# a further one is.
+# Terms of a product from which on a second task is worth its hand-over, and for each of
+# which a further one is.
 _WORTH, _PLENTY = 6 << 20, 1 << 26
 
 
 def count_tasks(n_terms: int) -> int:
-    """Return in how many tasks to cut a product of so many terms."""
+    """Return into how many tasks to cut a product of so many terms."""
     return _power_of_two(max(2 if n_terms >= _WORTH else 1, n_terms // _PLENTY))
 
 
 def count_tiles(
     n_rows: int, n_features: int, n_components: int, *, sparse: bool = False
 ) -> tuple[int, int]:
-    """Return in how many shares to cut the rows, and in how many parts the units.
+    """Return into how many shares to cut the rows, and into how many parts the units.
 
     Shares need nothing of each other.  But before BLAS multiplies it copies both
     matrices: a share of the rows costs a copy of W, a part of the units one of the

@@ -154,7 +154,8 @@ class _Epoch:
     ) -> None:
         self.X, self.state, self.settings, self.crew = X, state, settings, crew
         self.mu = state.visible_mean.astype(state.parameters.W.dtype)
-        self.lam = self.hidden_mean = state.hidden_mean.copy()
+        self.hidden_mean = state.hidden_mean.copy()
+        self.lam = self.hidden_mean  # the same array: the offset moves with the mean
         if not settings.centered:
             # Both offsets are zero then, and the formulas stay the same.
             self.mu, self.lam = np.zeros_like(self.mu), np.zeros_like(self.lam)
