@@ -38,7 +38,7 @@ from skrbm._hyperparameters import (
     without_auto,
 )
 from skrbm._resources import draw_root, open_crew
-from skrbm._validation import check_rows, integer, seed
+from skrbm._validation import check_rows, integer, refuse_times, seed
 
 Auto: TypeAlias = Literal["auto"]
 
@@ -87,7 +87,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Whether the negative phase goes on with chains that live as long as
         training does [2]_, instead of starting at the data each time.
     n_chains : int or "auto", default="auto"
-        Number of persistent chains.  "auto" is 200, less for more than 64 hidden
+        Number of persistent chains [2]_.  "auto" is 200, less for more than 64 hidden
         units (``12800 // n_components``), 50 at least.
     statistics : {"auto", "probabilities", "states"}, default="auto"
         What enters the gradient: the probabilities of the hidden units, or states
@@ -117,19 +117,22 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     sparsity_cost : float or "auto", default="auto"
         Strength of that penalty, the cross-entropy between the target and the
         running mean activity (section 11 of [4]_).  It acts on the input of the
-        hidden units, that is on their intercepts and weights.  0 turns it off;
-        "auto" is 0.3, times ``(n_components / 500)**2`` for fewer than 500 units, and
-        0.01 with persistent chains.
+        hidden units, that is on their intercepts and weights; where the gradient is
+        centred the pull on the weights cancels but for what the rows of a mini-batch
+        differ by, and intercepts move nearly alone.  0 turns it off; "auto" is 0.3,
+        times ``(n_components / 500)**2`` for fewer than 500 units, and 0.01 with
+        persistent chains.
     learning_rate_schedule : {"auto", "constant", "linear", "cosine"}, default="auto"
-        How the learning rate falls, to 0 at the end of ``n_iter`` epochs.  "auto"
-        is constant, and linear with persistent chains.
+        How the learning rate falls, to 0 at the end of ``n_iter`` epochs, linearly or
+        as half a cosine [7]_.  "auto" is constant, and linear with persistent chains.
     average : float, int, None or "auto", default="auto"
         Which average of the parameters to keep as the model: an exponential one
         with this weight of one mini-batch (float in (0, 1), corrected for its
-        start [6]_), that of all updates of so many last epochs (int [5]_), or none.
-        The parameters are looked at every 512 rows or every mini-batch,
-        whichever is more, and once an epoch at least.  An integer k keeps one set of
-        parameters for each of the last k epochs, in pickles too.  "auto" is 0.002.
+        start [6]_), the mean of the last so many epochs (int [5]_), or none.  The
+        parameters are looked at every 512 rows or every mini-batch, whichever is
+        more, and once an epoch at least; in a mean all looks count alike.  An
+        integer k keeps one set of parameters for each of the last k epochs, in
+        pickles too.  "auto" is 0.002.
     weight_scale : float, default=0.01
         Standard deviation of the initial weights.
     visible_intercept_init : "logit" or float, default="logit"
@@ -137,15 +140,15 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         the column (section 8 of [4]_), or one value for all.
     hidden_intercept_init : float or "auto", default="auto"
         Start of the hidden intercepts.  A negative value starts with sparse
-        hidden units.  "auto" is -2, and -1 with persistent chains.
+        hidden units (section 8 of [4]_).  "auto" is -2, and -1 with persistent chains.
     shuffle : bool, default=True
         Whether to visit the rows in a new order in every epoch.
     warm_start : bool, default=False
         Whether `fit` goes on from the model it finds instead of a new one.  With
         `early_stopping` that one is kept if no epoch is better.
     early_stopping : bool, default=False
-        Whether to hold rows out, stop when their score no longer rises, and keep
-        the best epoch.
+        Whether to hold rows out, stop when their score no longer rises [8]_, and
+        keep the best epoch.
     validation_fraction : float, default=0.1
         Share of the rows that early stopping holds out, in (0, 1).
     n_iter_no_change : int, default=5
@@ -223,6 +226,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
        approximation by averaging. SIAM J. Control Optim. 30.
     .. [6] D. Kingma and J. Ba (2015). Adam: a method for stochastic
        optimization. ICLR.
+    .. [7] I. Loshchilov and F. Hutter (2017). SGDR: stochastic gradient descent
+       with warm restarts. ICLR.
+    .. [8] L. Prechelt (1998). Early stopping, but when? In: Neural networks:
+       tricks of the trade. Springer.
 
     Examples
     --------
@@ -384,20 +391,25 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         rows = held_out = None
         if whole and self.early_stopping:
             rows, held_out = _fitting.split(X.shape[0], self.validation_fraction, root)
-        if resume:
-            state = self._resumed_state(X, rows)
-        else:
+        before = self._present_state() if resume else None
+        if before is None:
             state = _fitting.new_state(X, rows, root, p)
+        else:
+            state = _fitting.resumed_state(before, X, rows, self.binarize)
         signal, grey = state.signal()
         n_rows = X.shape[0] if whole else state.n_rows_seen
         p = without_auto(p, n_rows=n_rows, signal=signal)
         settings = training_settings(p, grey=grey)
         with open_crew(self.n_jobs) as crew:
             if whole:
-                return _fitting.run(X, rows, held_out, state, settings, p, crew), p
-            return _fitting.run_once(X, state, settings, crew), p
+                outcome = _fitting.run(
+                    X, rows, held_out, state, settings, p, crew, before
+                )
+            else:
+                outcome = _fitting.run_once(X, state, settings, crew)
+        return outcome, p
 
-    def _resumed_state(self, X: Rows, rows: Array | None) -> TrainingState:
+    def _present_state(self) -> TrainingState:
         """Return the state to go on from, or from attributes that were set since."""
         state = self._state
         if state.hidden_mean.shape != (self.n_components,):
@@ -407,8 +419,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             )
         model = self._model(_fitting.DTYPE)
         if not all(map(np.array_equal, model, state.model())):
-            state = replace(state, parameters=model, average=None, velocity=None)
-        return _fitting.resumed_state(state, X, rows, self.binarize)
+            return replace(state, parameters=model, average=None, velocity=None)
+        return state
 
     def _expose(self, outcome: _fitting.Outcome, *, whole: bool) -> None:
         """Set the fitted attributes."""
@@ -433,14 +445,15 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             RULES[name](name, getattr(self, name))
         W = np.asarray(self.components_).T
         b, c = np.asarray(self.intercept_visible_), np.asarray(self.intercept_hidden_)
+        mean = np.asarray(self.visible_mean_)
         n_hidden, n_visible = self._n_features_out, self.n_features_in_
-        shapes = W.T.shape, b.shape, c.shape
-        allowed = (n_hidden, n_visible), (n_visible,), (n_hidden,)
+        shapes = W.T.shape, b.shape, c.shape, mean.shape
+        allowed = (n_hidden, n_visible), (n_visible,), (n_hidden,), (n_visible,)
         if shapes != allowed:
             raise ValueError(
-                "components_, intercept_visible_ and intercept_hidden_ have the shapes "
-                f"{shapes}, but those of the fitted model are {allowed}. Set arrays of "
-                "these shapes, or fit anew."
+                "components_, intercept_visible_, intercept_hidden_ and visible_mean_ "
+                f"have the shapes {shapes}, but those of the fitted model are "
+                f"{allowed}. Set arrays of these shapes, or fit anew."
             )
         if dtype is None:
             # BLAS sums a row in an order that depends on where the row stands.  In
@@ -448,10 +461,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             dtype = np.float64 if W.size <= SMALL else _fitting.DTYPE
         with np.errstate(over="ignore"):
             model = Parameters(W, b, c).astype(dtype)
-        if not get_config()["assume_finite"] and not model.is_finite():
+        finite = model.is_finite() and np.isfinite(mean).all()
+        if not get_config()["assume_finite"] and not finite:
             raise ValueError(
-                "components_ or an intercept is not finite, or too large for "
-                f"{model.W.dtype}. Fit anew."
+                "components_, an intercept or visible_mean_ is not finite, or too "
+                f"large for {model.W.dtype}. Fit anew."
             )
         return model
 
@@ -543,6 +557,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         model = self._model()
         H = check_array(X, input_name="X")
+        refuse_times(H)
         if H.shape[1] != len(model.c):
             raise ValueError(
                 f"X has {H.shape[1]} columns, but the model has {len(model.c)} hidden "

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
 from skrbm._core.blocks import converted, map_rows, moments
-from skrbm._core.monitoring import Monitor
+from skrbm._core.monitoring import Measures, Monitor
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import INITIALISE, MONITOR, SPLIT, Stream
@@ -31,6 +31,12 @@ LARGE_WEIGHT = 20.0
 # Share of dead or saturated hidden units that is worth a warning.
 MANY_UNITS = 0.05
 
+# Values of the rows that are watched, of which there are ten at least.
+WATCHED_VALUES = 1 << 22
+
+# What `history_` holds of each epoch.
+MEASURES = (*Measures._fields, "validation_score", "seconds")
+
 # Epochs in which a held-out score has to fall from the start to be worth a warning.
 FALLING = 5
 
@@ -42,6 +48,7 @@ class Outcome(NamedTuple):
     n_iter: int
     history: dict[str, Array]
     error: DivergenceError | None
+    n_kept: int  # of these epochs, those up to the state; 0 if it is from before
     since_best: int = 0  # epochs whose held-out score did not count as better
 
 
@@ -113,51 +120,47 @@ def run(
     settings: Settings,
     p: Mapping[str, Any],
     crew: Crew,
+    before: TrainingState | None = None,
 ) -> Outcome:
     """Train for up to ``n_iter`` epochs; keep the best one if told to stop early.
 
-    ``rows`` are trained on (all if None) and ``held_out`` decide when to stop; a model
-    that has been trained before is kept if no epoch makes it better.
+    ``rows`` are trained on (all if None) and ``held_out`` decide when to stop; then
+    ``before``, the model that state goes on from, is kept if no epoch makes it better.
     A state that is not finite ends the run; the best one of this run is kept, and the
     error raised here if there is none.
     """
-    valid = None if held_out is None else X[held_out]
     monitor = _monitor(X, rows, held_out, state, settings)
     history: list[dict[str, float]] = []
-    best, best_score, n_iter, error = state, -np.inf, 0, None
-    if valid is not None and state.epoch:
-        best_score = _mean_score(valid, state, settings, crew)
-    since_best = 0
+    best, best_score, error = state, -np.inf, None
+    if held_out is not None and before is not None:
+        best, best_score = before, _mean_score(X, held_out, before, settings, crew)
+    n_iter = n_kept = since_best = 0
     began = time.perf_counter()
     for after in epochs(X, rows, state, settings, p["n_iter"], crew):
         seconds = time.perf_counter() - began
         if not after.parameters.is_finite():
-            error = _diverged(after, settings, kept=best is not state)
-            if best is state:
+            error = _diverged(after, settings, kept=n_kept > 0)
+            if not n_kept:
                 raise error
             break
         n_iter += 1
-        record = monitor.measure(after)
         score = np.nan
-        if valid is not None:
-            score = _mean_score(valid, after, settings, crew)
-        history.append(record | {"validation_score": score, "seconds": seconds})
+        if held_out is not None:
+            score = _mean_score(X, held_out, after, settings, crew)
+        measures = (*monitor.measure(after), score, seconds)
+        history.append(dict(zip(MEASURES, measures, strict=True)))
         if p["verbose"]:
             print(_line(n_iter, history[-1]))  # noqa: T201  (asked for)
-        if valid is None:
-            best = after
-        elif score > best_score:
+        if held_out is not None:
             # A step within tol is kept, but does not count as getting better.
             since_best = 0 if score > best_score + p["tol"] else since_best + 1
-            best, best_score = after, score
-        else:
-            since_best += 1
-        if valid is not None and since_best >= p["n_iter_no_change"]:
+        if held_out is None or score > best_score:
+            best, best_score, n_kept = after, score, n_iter
+        if held_out is not None and since_best >= p["n_iter_no_change"]:
             break
         began = time.perf_counter()
-    names = history[0] if history else {}
-    arrays = {name: np.array([record[name] for record in history]) for name in names}
-    return Outcome(best, n_iter, arrays, error, since_best)
+    arrays = {name: np.array([record[name] for record in history]) for name in MEASURES}
+    return Outcome(best, n_iter, arrays, error, n_kept, since_best)
 
 
 def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> Outcome:
@@ -166,14 +169,16 @@ def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> O
     (after,) = epochs(X, None, state, settings, 1, crew)
     if not after.parameters.is_finite():
         raise _diverged(after, settings, kept=False)
-    return Outcome(after, 1, {}, None)
+    return Outcome(after, 1, {}, None, 1)
 
 
-def _mean_score(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> float:
-    """Return the mean pseudo-log-likelihood of the rows, in nats."""
-    out = np.empty(X.shape[0])
+def _mean_score(
+    X: Rows, index: Array, state: TrainingState, settings: Settings, crew: Crew
+) -> float:
+    """Return the mean pseudo-log-likelihood of these rows of X, in nats."""
+    out = np.empty(len(index))
     scores = PseudoLikelihood(state.model())
-    map_rows(scores, X, out, DTYPE, settings.binarize, crew, scores.cost)
+    map_rows(scores, X, out, DTYPE, settings.binarize, crew, scores.cost, index)
     return float(out.mean())
 
 
@@ -187,7 +192,9 @@ def _monitor(
     """Return a monitor on so few rows that it costs a few per cent of an epoch."""
     pool = np.arange(X.shape[0]) if rows is None else rows
     rng = Stream(state.root, MONITOR)
-    n_rows = min(len(pool), max(10, min(len(pool) // 50, 500)))
+    # The rows are dense, which must not take much where there are many features.
+    most = min(500, WATCHED_VALUES // X.shape[1])
+    n_rows = min(len(pool), max(10, min(len(pool) // 50, most)))
     watched = X[rng.choice(pool, n_rows, replace=False)]
     valid = None
     if held_out is not None:
@@ -250,14 +257,16 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
             ConvergenceWarning,
         )
     history = outcome.history
-    if not history:
+    if not history:  # of `run_once`
         return
     n_components = len(outcome.state.hidden_mean)
     for name, what, remedy in (
         ("dead_units", "dead (on in less than 0.1 % of the rows)", "raise"),
         ("saturated_units", "saturated (off in less than 0.1 % of the rows)", "lower"),
     ):
-        count = round(history[name][-1] * n_components)
+        if not outcome.n_kept:
+            break
+        count = round(history[name][outcome.n_kept - 1] * n_components)
         if count > MANY_UNITS * n_components:
             warn(
                 f"{count} of {n_components} hidden units are {what}. "

@@ -145,6 +145,7 @@ def check_rows(
         dtype="numeric",
         ensure_all_finite=finite,
     )
+    refuse_times(X)
     if X.dtype.kind not in "buif":
         # Some data frames come as objects, whose values nobody has looked at yet.
         X = check_array(X, dtype=np.float64, ensure_all_finite=finite, input_name="X")
@@ -160,6 +161,15 @@ def check_rows(
             "Use a threshold of at least 0, or a dense array."
         )
     return X
+
+
+def refuse_times(X: Any) -> None:
+    """Raise TypeError if X holds points in time or their differences."""
+    if X.dtype.kind in "Mm":
+        raise TypeError(
+            f"X holds {X.dtype}, which are times and not numbers. Leave these columns "
+            "out, or turn them into values in [0, 1]."
+        )
 
 
 def _warn_outside_unit_interval(X: Any) -> None:

@@ -27,6 +27,15 @@ def weighted_mean(parameters, weights):
     )
 
 
+@pytest.mark.parametrize("weight", [1e-17, 1e-9, 0.3])
+def test_an_exponential_average_of_any_weight(weight):
+    models, average = path(3), Average(weight)
+    for model in models:
+        average.add(model, 512)
+    shares = (1 - weight) ** np.array([2, 1, 0])
+    assert_same(average.value(), weighted_mean(models, shares))
+
+
 def assert_same(model, expected, atol=1e-12):
     for part, expected_part in zip(model, expected, strict=True):
         np.testing.assert_allclose(part, expected_part, atol=atol)

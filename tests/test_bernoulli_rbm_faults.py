@@ -131,6 +131,14 @@ def test_features_of_wide_sparse_rows_do_not_collapse(changes, collapse):
     assert (H.std(axis=0).mean() < 1e-3) == collapse
 
 
+def test_features_of_wide_sparse_rows_differ_where_theirs_are_all_one():
+    X = wide_sparse_rows()
+    theirs = BernoulliRBM(10, n_iter=5, random_state=0).fit_transform(X)
+    ours = BinaryCDRBM(10, random_state=0).fit_transform(X)
+    assert theirs.min() > 0.99
+    assert ours.std(axis=0).mean() > 100 * theirs.std(axis=0).mean()
+
+
 def test_values_out_of_range_are_told(rows):
     with pytest.warns(DataRangeWarning):
         BinaryCDRBM(4, n_iter=1, **PLAIN).fit(16 * rows)

@@ -445,6 +445,20 @@ def test_numbers_of_steps_and_samples_are_checked(wrong, X):
         rbm.gibbs(X, 1.5)
 
 
+def test_traps_of_the_caller_for_floating_point_errors_stay_out(X):
+    # One column many times has weights grow until probabilities underflow.
+    rows = np.repeat(X[:, :1], 100, axis=1)
+    with np.errstate(all="raise"):
+        rbm = make(50, n_iter=20).fit(rows)
+        rbm.components_ *= 1000
+        for query in QUERIES.values():
+            query(rbm, rows)
+        small = make().fit(X)
+        small.components_ *= 1000
+        log_partition(small)
+        log_partition(small, method="ais", betas=9, n_gibbs_steps=2, tolerance=1e9)
+
+
 def test_seeds_of_queries_are_checked(X):
     rbm = make().fit(X)
     with pytest.raises(ValueError, match=r"random_state must be .*, got 'x'"):
@@ -867,6 +881,26 @@ def test_weights_beyond_twenty_are_told_of(weight, told, X):
     assert any(told_of) is told
 
 
+def test_a_fit_of_no_epochs_has_a_history_of_none(X):
+    history = make(n_iter=0).fit(X).history_
+    assert history.keys() == make(n_iter=1).fit(X).history_.keys()
+    assert all(values.shape == (0,) for values in history.values())
+
+
+def test_useless_units_are_those_of_the_epoch_that_is_kept():
+    p = {"early_stopping": True, "n_iter": 3}
+    state = new_state(np.eye(4), None, 0, make(40).get_params())
+    history = dict.fromkeys(("saturated_units", "validation_score"), np.zeros(3))
+    history["dead_units"] = np.array([0.0, 0.5, 1.0])
+    for n_kept, dead in ((0, None), (1, None), (2, 20), (3, 40)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            outcome = Outcome(state, 3, history, None, n_kept, since_best=1)
+            _fitting.warn_of_trouble(outcome, p)
+        told = [str(warning.message) for warning in caught]
+        assert [f"{dead} of 40" in message for message in told] == [True] * bool(dead)
+
+
 def test_units_that_are_useless_in_the_end_are_told_of_with_a_remedy():
     p = {"early_stopping": False}
     state = new_state(np.eye(4), None, 0, make(40).get_params())
@@ -878,7 +912,7 @@ def test_units_that_are_useless_in_the_end_are_told_of_with_a_remedy():
             history[name] = np.array(shares)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", ConvergenceWarning)
-                _fitting.warn_of_trouble(Outcome(state, 3, history, None), p)
+                _fitting.warn_of_trouble(Outcome(state, 3, history, None, 3), p)
             messages = [str(warning.message) for warning in caught]
             assert bool(messages) is told
             assert all(
@@ -932,7 +966,9 @@ def test_partial_fit_has_a_constant_rate_and_holds_nothing_out(X):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_rows_seen_are_those_trained_on(X):
+def test_rows_seen_are_those_trained_on(X, monkeypatch):
+    scores = itertools.count()  # every epoch is better, and kept
+    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
     rbm = make(early_stopping=True, warm_start=True).fit(X)
     assert rbm._state.n_rows_seen == 54
     assert rbm.fit(X)._state.n_rows_seen == 108
@@ -960,9 +996,22 @@ def test_grey_rows_are_drawn_where_states_are(monkeypatch):
 
 def test_momentum_does_not_outlive_the_parameters_it_moved(X):
     rbm = make(momentum=0.5).fit(X)
-    assert rbm._resumed_state(X, None).velocity is not None
+    assert rbm._present_state().velocity is not None
     rbm.components_[...] = 1
-    assert rbm._resumed_state(X, None).velocity is None
+    assert rbm._present_state().velocity is None
+
+
+def test_a_model_that_is_kept_is_kept_as_it_was(X, monkeypatch):
+    rbm = make(early_stopping=True, warm_start=True).fit(X)
+    rbm.components_[0, 0] = 0.5
+    kept, mean, n_rows = parameters(rbm), rbm.visible_mean_, rbm._state.n_rows_seen
+    scores = itertools.count(0, -1)  # no epoch is better
+    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
+    rbm.fit(np.ones_like(X))
+    np.testing.assert_array_equal(parameters(rbm), kept)
+    np.testing.assert_array_equal(rbm.visible_mean_, mean)
+    assert rbm._state.n_rows_seen == n_rows
+    assert len(rbm.history_["validation_score"]) == rbm.n_iter_ == 3
 
 
 def test_attributes_are_copies(X):
@@ -1038,13 +1087,14 @@ model_calls = pytest.mark.parametrize(
 
 @model_calls
 @pytest.mark.parametrize(
-    "name", ["components_", "intercept_visible_", "intercept_hidden_"]
+    "name",
+    ["components_", "intercept_visible_", "intercept_hidden_", "visible_mean_"],
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_parameters_that_are_not_finite_are_told_of(call, name, value, X):
     rbm = make().fit(X)
     getattr(rbm, name).flat[-1] = value
-    with pytest.raises(ValueError, match=r"components_ .*is not finite"):
+    with pytest.raises(ValueError, match=r"components_.* is not finite"):
         call(rbm, X)
 
 
@@ -1054,7 +1104,7 @@ def test_parameters_too_large_for_the_type_of_the_model_are_told_of(call):
     rbm = make(300, n_iter=1).fit(np.eye(64))
     rbm.intercept_hidden_ = rbm.intercept_hidden_.astype(np.float64)
     rbm.intercept_hidden_[2] = 1e39
-    with pytest.raises(ValueError, match=r"components_ .*too large for float32"):
+    with pytest.raises(ValueError, match=r"components_.*too large for float32"):
         call(rbm, np.eye(64))
 
 
@@ -1062,7 +1112,7 @@ def test_going_on_from_parameters_too_large_for_training_is_refused(X):
     rbm = make().fit(X)
     rbm.intercept_hidden_ = [0.0, 1e39, 0.0]
     rbm.transform(X)  # in double precision, as a small model
-    with pytest.raises(ValueError, match=r"components_ .*too large for float32"):
+    with pytest.raises(ValueError, match=r"components_.*too large for float32"):
         rbm.partial_fit(X)
 
 
@@ -1074,13 +1124,14 @@ def test_going_on_from_parameters_too_large_for_training_is_refused(X):
         ("components_", (8, 3)),
         ("intercept_visible_", (1,)),
         ("intercept_hidden_", (3, 1)),
+        ("visible_mean_", (3,)),
     ],
 )
 def test_parameters_of_another_shape_are_told_of(call, name, shape, X):
     rbm = make().fit(X)
     setattr(rbm, name, np.zeros(shape))
     with pytest.raises(
-        ValueError, match=r"shapes .* but .*\(\(3, 8\), \(8,\), \(3,\)\)"
+        ValueError, match=r"shapes .* but .*\(\(3, 8\), \(8,\), \(3,\), \(8,\)\)"
     ):
         call(rbm, X)
 

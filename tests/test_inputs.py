@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from skrbm import BinaryCDRBM, DataRangeWarning, _fitting
@@ -98,6 +98,15 @@ def test_a_memory_map_trains_as_it_lies(changes, X, tmp_path):
     np.testing.assert_array_equal(rbm.score_samples(rows), expected.score_samples(X))
 
 
+def most_memory(call):
+    """Return how many bytes are allocated at once during the call, at most."""
+    tracemalloc.start()
+    call()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
 @pytest.mark.parametrize(
     "make_rows", [np.asarray, np.asfortranarray, strided, sparse.csr_array]
 )
@@ -107,16 +116,29 @@ def test_only_the_mini_batch_is_converted(make_rows):
     )
     rbm = make(batch_size=500, n_iter=1)
 
-    def peak(rows):
-        tracemalloc.start()
-        rbm.fit(rows)
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return most
+    few = most_memory(lambda: rbm.fit(X[:1000]))
+    # All of X would take 32 MB in single precision, or 6 MB if it is sparse.
+    assert most_memory(lambda: rbm.fit(X)) - few < 3_000_000
 
-    few = peak(X[:1000])
-    # All of X takes 32 MB in single precision, and 6 MB more of that if it is sparse.
-    assert peak(X) - few < 3_000_000
+
+def test_rows_that_are_held_out_are_not_copied(tmp_path):
+    X = (np.random.default_rng(0).random((20_000, 400)) < 0.1).astype(np.uint8)
+    X.tofile(tmp_path / "X")
+    rows = np.memmap(tmp_path / "X", np.uint8, "r", shape=X.shape)
+    rbm = make(batch_size=500, n_iter=1, early_stopping=True, validation_fraction=0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch is few
+        # Blocks and watched rows take 6.5 MB, half of the rows would take 4 more.
+        assert most_memory(lambda: rbm.fit(rows)) < 8_000_000
+
+
+def test_few_rows_of_many_features_are_watched():
+    X = sparse.random_array(
+        (10_000, 100_000), density=1e-4, format="csr", rng=np.random.default_rng(0)
+    )
+    rbm = make(batch_size=10, n_iter=0)
+    # 41 rows in single precision; 200 would take 80 MB.
+    assert most_memory(lambda: rbm.fit(X != 0)) < 30_000_000
 
 
 CONTAINERS = [
@@ -551,6 +573,9 @@ def test_a_value_next_to_the_threshold_is_on_everywhere_or_nowhere(threshold, va
         (lambda X: X[:, :0], "0 feature"),
         (lambda X: X.astype(complex), "Complex data not supported"),
         (lambda X: X.astype(str), "numeric|strings"),
+        (lambda X: X.astype("M8[s]"), r"datetime64\[s\], which are times"),
+        (lambda X: X.astype("m8[s]"), r"timedelta64\[s\], which are times"),
+        (lambda X: pd.DataFrame(X).astype("datetime64[s]"), "which are times|dtype"),
         (lambda X: np.full(X.shape, "a", object), "could not convert|numeric|strings"),
         (lambda _: None, None),
         (lambda _: 3.0, None),

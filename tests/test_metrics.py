@@ -1,6 +1,7 @@
 """log Z, log-likelihoods and scorers, against enumeration."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn.preprocessing import Binarizer, FunctionTransformer
 from skrbm import BinaryCDRBM
 from skrbm._core import blocks, partition
 from skrbm._core.parameters import Parameters
+from skrbm._core.sampling import Stream
 from skrbm._core.threads import Crew
 from skrbm.metrics import (
     LogPartition,
@@ -96,6 +98,36 @@ def test_annealed_importance_sampling_is_within_its_error():
     assert failures(range(12)) == 0
 
 
+def test_a_model_in_single_precision_is_annealed_as_well():
+    # Pairs of units that know of no other: log Z is a sum over them.
+    n_features, n_pairs = 2100, 8
+    rbm = BinaryCDRBM(n_pairs, n_iter=0, random_state=0).fit(np.eye(n_features))
+    rng = np.random.default_rng(0)
+    w, b = rng.uniform(-3, 3, n_pairs), rng.normal(-2, 1, n_features)
+    rbm.components_ = np.eye(n_pairs, n_features, dtype="f") * w[:, None]
+    rbm.intercept_visible_, rbm.visible_mean_ = b, 1 / (1 + np.exp(-b - 0.2))
+    c, paired, alone = rbm.intercept_hidden_, b[:n_pairs], b[n_pairs:]
+    exact = np.log(1 + np.exp(paired) + np.exp(c) + np.exp(paired + c + w)).sum()
+    exact += np.logaddexp(0, alone).sum()
+    assert rbm._model().W.dtype == np.float32
+    result = log_partition(
+        rbm, method="ais", betas=500, n_gibbs_steps=50, random_state=0
+    )
+    for value in (result.value, result.reverse):
+        assert abs(value - exact) < 5 * max(result.standard_error, 0.01)
+
+
+def test_weights_are_summed_in_double_precision():
+    # Each step adds and subtracts hundreds of nats; without W their sum telescopes.
+    c, betas = np.linspace(0.7, 1.7, 500, dtype="f"), np.linspace(0, 1, 3000)
+    model = Parameters(np.zeros((1, 500), "f"), np.zeros(1, "f"), c)
+    log_weight, _ = partition.anneal(
+        model, model.b, betas, np.zeros((2, 1), "f"), Stream(0)
+    )
+    expected = np.logaddexp(0, np.float64(c)).sum() - 500 * np.log(2)
+    np.testing.assert_allclose(log_weight, expected, atol=1e-5)
+
+
 def test_a_wrong_log_partition_is_noticed():
     assert failures(range(5), bias=0.5) == 10
 
@@ -140,6 +172,34 @@ def test_estimates_that_disagree_are_warned_of():
         with pytest.warns(UserWarning, match="nats forward and .* in reverse") as told:
             ask(rbm, np.eye(10), **options)
         assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("shape", [(30, 22), (400, 18)])
+def test_enumeration_takes_bounded_memory(shape):
+    rbm = random_model(0, *shape)
+    tracemalloc.start()
+    log_partition(rbm, method="exact", n_jobs=1)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50_000_000  # as its documentation says; all at once take 840
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64])
+def test_numbers_may_be_of_any_integer_type(kind):
+    rbm = random_model(0)
+    results = [
+        log_partition(
+            rbm,
+            method="ais",
+            betas=type_(9),
+            n_chains=type_(100),
+            n_gibbs_steps=type_(5),
+            tolerance=99,
+            random_state=0,
+        )
+        for type_ in (int, kind)
+    ]
+    assert results[0] == results[1]
 
 
 def test_auto_is_exact_up_to_twenty_units():
@@ -214,6 +274,12 @@ def test_log_likelihood_scorer_selects_models(X):
 @pytest.mark.parametrize("options", [{"methode": "exact"}, {"X": [[0]]}, {"rbm": None}])
 def test_a_scorer_knows_its_arguments(options):
     with pytest.raises(TypeError, match=next(iter(options))):
+        log_likelihood_scorer(**options)
+
+
+@pytest.mark.parametrize("options", [{"method": "guess"}, {"betas": 1}, {"n_jobs": 0}])
+def test_a_scorer_checks_its_arguments_at_once(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
         log_likelihood_scorer(**options)
 
 

@@ -36,20 +36,18 @@ def test_measures_are_those_of_the_model_and_of_its_last_epoch():
     for before, after in itertools.pairwise(states):
         record = monitor.measure(after)
         p = sigmoid(sigmoid(ROWS @ mean.W + mean.c) @ mean.W.T + mean.b)
-        assert record["reconstruction_error"] == pytest.approx(((p - ROWS) ** 2).mean())
+        assert record.reconstruction_error == pytest.approx(((p - ROWS) ** 2).mean())
         scores = PseudoLikelihood(mean, n_rows=5)(ROWS[:5])
-        assert record["pseudo_log_likelihood"] == pytest.approx(scores.mean())
+        assert record.pseudo_log_likelihood == pytest.approx(scores.mean())
         gap = energy.free_energy(mean, HELD_OUT).mean()
         gap -= energy.free_energy(mean, ROWS).mean()
-        assert record["free_energy_gap"] == pytest.approx(gap)
+        assert record.free_energy_gap == pytest.approx(gap)
         W, moved = after.parameters.W, after.parameters.W - before.parameters.W
-        assert record["relative_update"] == pytest.approx(
+        assert record.relative_update == pytest.approx(
             np.linalg.norm(moved) / np.linalg.norm(W)
         )
-        assert record["learning_rate"] == 0.3
-    assert np.isnan(
-        monitor_of(states[0], held_out=None).measure(after)["free_energy_gap"]
-    )
+        assert record.learning_rate == 0.3
+    assert np.isnan(monitor_of(states[0], held_out=None).measure(after).free_energy_gap)
 
 
 def test_few_watched_rows_cost_what_few_rows_do(monkeypatch):
@@ -67,7 +65,7 @@ def test_few_watched_rows_cost_what_few_rows_do(monkeypatch):
 def test_a_unit_counts_as_useless_beyond_one_row_in_a_thousand():
     after = state_of(1, [0.0005, 0.0015, 0.9985, 0.9995])
     record = monitor_of(state_of(1)).measure(after)
-    assert (record["dead_units"], record["saturated_units"]) == (0.25, 0.25)
+    assert (record.dead_units, record.saturated_units) == (0.25, 0.25)
 
 
 def test_activity_is_that_of_the_epochs_looked_back_on():
@@ -78,5 +76,5 @@ def test_activity_is_that_of_the_epochs_looked_back_on():
     monitor = monitor_of(state_of(1, before), n_rows=1005)
     for _ in range(2):
         record = monitor.measure(state_of(1, after))
-        assert record["mean_activity"] == pytest.approx(true.mean())
+        assert record.mean_activity == pytest.approx(true.mean())
         after = memory * after + (1 - memory) * true

@@ -361,6 +361,35 @@ def test_rare_units_of_other_probabilities_are_found_out(factor):
     assert rare_p_value(wrong) < FALSE_ALARM
 
 
+def very_rare_p_value(p, draw):
+    """Return the p-value of how often units are on that hardly ever are."""
+    n_draws, shape = 5, (2000, 2000)
+    x = np.log(p / (1 - p))
+    count = sum(
+        len(draw(np.full(shape, x, np.float32), Stream(6, i))[0])
+        for i in range(n_draws)
+    )
+    return stats.binomtest(count, n_draws * shape[0] * shape[1], p).pvalue
+
+
+@pytest.mark.parametrize("p", [2.0**-18, 1e-5])  # one 16-bit word has none below 2^-16
+def test_very_rare_units_are_on_with_their_probability(p):
+    # False-alarm rate 1e-6 each.
+    assert very_rare_p_value(p, draw_rare) > FALSE_ALARM
+
+
+def test_very_rare_units_of_another_probability_are_found_out():
+    # Negative controls: half as much again, and rounded to 0.
+    def wrong(x, rng):
+        return draw_rare(x + np.float32(np.log(1.5)), rng)
+
+    def never(x, rng):
+        return draw_rare(np.where(x < np.log(2.0**-16), -np.inf, x), rng)
+
+    assert very_rare_p_value(1e-5, wrong) < FALSE_ALARM
+    assert very_rare_p_value(1e-5, never) < FALSE_ALARM
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_unit_is_named_once(dtype):
     x = np.random.default_rng(0).normal(-6, 1, (100, 50)).astype(dtype)

@@ -374,6 +374,8 @@ def test_every_hyper_parameter_of_training_reaches_it():
     other = given | {"persistent": False, "average": np.int64(1)}
     assert training_settings(other, grey=False).n_chains is None
     assert type(training_settings(other, grey=False).average) is int
+    other["average"] = np.float16(0.5)
+    assert type(training_settings(other, grey=False).average) is float
 
 
 def test_auto_batches_averages_and_schedules():

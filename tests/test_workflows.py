@@ -54,6 +54,42 @@ def test_features_in_front_of_a_classifier(digits):
     assert pipeline.score(X_test, y_test) > 0.9
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("persistent", [False, True]),
+        ("n_chains", [5, "auto"]),
+        ("statistics", ["states", "probabilities"]),
+        ("momentum", [0.0, 0.5]),
+        ("weight_decay", [0.0, 1e-3, "auto"]),
+        ("sparsity_target", [0.05, 0.2]),
+        ("sparsity_cost", [0.0, 0.1, "auto"]),
+        ("learning_rate_schedule", ["auto", "constant", "linear", "cosine"]),
+        ("average", [None, 2, 0.01, "auto"]),
+        ("visible_intercept_init", ["logit", 0.0]),
+        ("hidden_intercept_init", [-2.0, "auto"]),
+        ("early_stopping", [False, True]),
+        ("validation_fraction", [0.1, 0.2]),
+        ("n_iter_no_change", [1, 5]),
+        ("tol", [0.0, 0.1]),
+        ("binarize", [None, 0.5]),
+    ],
+)
+def test_each_option_can_be_searched(name, values, digits):
+    settings = {"persistent": name == "n_chains", "n_iter": 2}
+    settings["early_stopping"] = name in {
+        "validation_fraction",
+        "n_iter_no_change",
+        "tol",
+    }
+    search = GridSearchCV(
+        rbm(8, **settings), {name: values}, cv=2, error_score="raise"
+    ).fit(digits[0][:60])
+    assert search.best_params_[name] in values
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
 def test_cross_validation_with_and_without_labels(digits):
     X, y = digits
     scores = cross_val_score(make_pipeline(rbm(), classifier()), X, y, cv=3)

@@ -1,8 +1,8 @@
 """Memory that training takes beyond its data, by the kernel's account (Linux).
 
 ``python docs/benchmarks/memory.py`` prints the largest growth of anonymous memory
-during a fit: on 60,000 x 784 bytes, ours and BernoulliRBM's, and on a memory map of
-4 GB, which lies in the page cache and not in the process.
+during a call: a fit on 60,000 x 784 bytes, ours and BernoulliRBM's, and fits, features
+and scores on a memory map of 4 GB, which lies in the page cache and not in the process.
 """
 
 import tempfile
@@ -12,7 +12,9 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.neural_network import BernoulliRBM
+from speed import versions
 
 from skrbm import BinaryCDRBM
 
@@ -45,6 +47,7 @@ def growth(function):
 def main():
     """Print all figures."""
     warnings.simplefilter("ignore")
+    print(versions())
     BinaryCDRBM(500, n_iter=1).fit(np.eye(784, dtype=np.uint8))  # load libraries
     X = (np.random.default_rng(0).integers(0, 256, (60_000, 784)) < 50).astype(np.uint8)
     ours = growth(lambda: BinaryCDRBM(500, n_iter=1, random_state=0).fit(X))
@@ -56,13 +59,21 @@ def main():
         X[::1000] = 1
         rbm = BinaryCDRBM(16, n_iter=1, batch_size=256, random_state=0)
         mapped = growth(lambda: rbm.fit(X))
-        H = np.lib.format.open_memmap(
-            Path(tempfile.gettempdir()) / "features.npy", "w+", np.float32, (10**6, 16)
-        )
-        written = growth(lambda: H.__setitem__(slice(None), rbm.transform(X[: 10**6])))
-        Path(H.filename).unlink()
-    print(f"fit on a memory map of 4 GB: {mapped:.0f} MB (at most 300)")
-    print(f"its features of 10^6 rows, 64 MB of them: {written:.0f} MB")
+        print(f"fit on a memory map of 4 GB: {mapped:.0f} MB (at most 300)", flush=True)
+        stopping = clone(rbm).set_params(early_stopping=True)
+        held_out = growth(lambda: stopping.fit(X))
+        print(f"the same, early stopping: {held_out:.0f} MB (at most 300)", flush=True)
+        scores = growth(lambda: rbm.score_samples(X[: 10**6]))
+        print(f"scores of 10^6 rows, 8 MB of them: {scores:.0f} MB", flush=True)
+        with tempfile.NamedTemporaryFile() as place:
+            H = np.memmap(place.name, np.float32, "w+", shape=(10**6, 16))
+
+            def write():
+                for start in range(0, len(H), 10_000):
+                    H[start : start + 10_000] = rbm.transform(X[start : start + 10_000])
+
+            written = growth(write)
+        print(f"features of 10^6 rows to a memory map, in chunks: {written:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
+from speed import versions
 
 from skrbm import BinaryCDRBM
 from skrbm.metrics import log_likelihood, log_partition
@@ -376,5 +377,6 @@ if __name__ == "__main__":
     parser.add_argument("--results", default=RESULTS)
     arguments = parser.parse_args()
     RESULTS = arguments.results
+    print(versions())
     for part in arguments.parts or PARTS:
         PARTS[part]()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 import skrbm
 from skrbm import BinaryCDRBM
+from skrbm._core.threads import blas_threads
 from skrbm.metrics import log_partition
 
 N_ROWS, N_FEATURES, N_COMPONENTS = 10_000, 784, 500
@@ -99,12 +102,19 @@ def peer_fit(X, batch_size, n_components=N_COMPONENTS, n_iter=1) -> Callable[[],
 def bare_products(batch_size, n_rows=N_ROWS, f=N_FEATURES, c=N_COMPONENTS):
     """Return a measurement of the five products of a CD-1 epoch, and nothing else."""
     rng = np.random.default_rng(0)
-    v, h = (rng.random((batch_size, k), dtype=np.float32) for k in (f, c))
     W = rng.random((f, c), dtype=np.float32)
-    V, H, D = np.empty_like(v), np.empty_like(h), np.empty_like(W)
+    D = np.empty_like(W)
+    sizes = [batch_size] * (n_rows // batch_size)
+    if n_rows % batch_size:
+        sizes.append(n_rows % batch_size)
+    layers = {
+        n: [rng.random((n, k), dtype=np.float32) for k in (f, c, f, c)]
+        for n in set(sizes)
+    }
 
     def epoch() -> None:
-        for _ in range(-(-n_rows // batch_size)):
+        for n in sizes:
+            v, h, V, H = layers[n]
             np.matmul(v, W, out=H)
             np.matmul(h, W.T, out=V)
             np.matmul(v, W, out=H)
@@ -149,7 +159,7 @@ def peer() -> None:
             MANY_REPETITIONS,
         )
         report(
-            f"the same, 1797 x 64, 64 units, batches of 10, {n_iter} epochs",
+            f"the same, 1797 x 64, 64 units, 41 repetitions, {n_iter} epochs",
             t["peer"],
             t["ours"],
             "at least 1.3",
@@ -157,12 +167,32 @@ def peer() -> None:
 
 
 def threads() -> None:
-    """Compare two threads with one."""
-    for batch_size in (1, 10, 32, 100, 256, 1024, 4096):
-        X = binary(max(N_ROWS, 2 * batch_size) if batch_size > 4 else 2000)
-        t = interleaved({str(n): ours(X, batch_size, n_jobs=n) for n in (1, 2)})
+    """Compare the default number of threads with one."""
+    # Among these sizes those from which on a mini-batch is cut, or cut otherwise.
+    sizes = 1, 10, 16, 17, 20, 32, 48, 94, 100, 192, 256, 512, 1024, 4096
+    for batch_size in sizes:
+        X = binary(N_ROWS if batch_size > 4 else 2000)
+        t = interleaved({str(n): ours(X, batch_size, n_jobs=n) for n in (1, None)})
         target = "at least 1.7" if batch_size == 256 else "at least 0.97"
-        report(f"one thread / two, batches of {batch_size}", t["1"], t["2"], target)
+        what = f"one thread / default, batches of {batch_size}"
+        report(what, t["1"], t["None"], target)
+    X = binary(N_ROWS, 64)
+    for batch_size in (10, 256, 2048, 4096):
+        t = interleaved({str(n): ours(X, batch_size, 64, n_jobs=n) for n in (1, None)})
+        what = f"one thread / default, 64 x 64, batches of {batch_size}"
+        report(what, t["1"], t["None"], "at least 0.97")
+
+
+def busy() -> None:
+    """Compare the default number of threads with one while another process works."""
+    X = binary(N_ROWS)
+    command = [sys.executable, "-c", "while True: pass"]
+    for batch_size in (10, 20, 32, 48, 100, 256):
+        with subprocess.Popen(command) as other:  # noqa: S603  (our own)
+            t = interleaved({str(n): ours(X, batch_size, n_jobs=n) for n in (1, None)})
+            other.kill()
+        what = f"one thread / default, a busy processor, batches of {batch_size}"
+        report(what, t["1"], t["None"], "")
 
 
 def transform() -> None:
@@ -254,9 +284,8 @@ def score() -> None:
             "log": lambda: timed(logarithms),
         }
     )
-    report(
-        "score_samples / bare logarithms, one thread", t["one"], t["log"], "at most 1.5"
-    )
+    what = "score_samples of 2000 rows / bare logarithms, one thread"
+    report(what, t["one"], t["log"], "at most 1.5")
     report("the same, default threads", t["all"], t["log"], "")
 
 
@@ -290,6 +319,7 @@ def wide_sparse() -> None:
             "peer64": peer_fit(X64, batch_size, n_components),
         }
     )
+    print("5000 x 20000 at 0.2 %, 128 units, batches of 100:")
     report("sparse epoch / its dense product", t["ours"], t["product"], "at most 2.0")
     report("BernoulliRBM / ours, sparse float32", t["peer"], t["fit"], "at least 4")
     report("BernoulliRBM / ours, sparse float64", t["peer64"], t["fit64"], "at least 6")
@@ -302,7 +332,8 @@ def growth() -> None:
     )
     small = X[: 10**4]
     t = interleaved({"1e4": ours(small, 100, 64), "1e6": ours(X, 100, 64)})
-    report("seconds a row, 10^6 rows / 10^4 rows", t["1e6"] / 100, t["1e4"], "flat: 1")
+    what = "seconds a row, 10^6 rows / 10^4 rows, 64 x 64, batches of 100"
+    report(what, t["1e6"] / 100, t["1e4"], "flat: 1")
     for factor in (1, 2, 4):
         f, c = 392 * factor, 250 * factor
         X = binary(4000, f)
@@ -321,6 +352,7 @@ def options() -> None:
     """Compare an epoch with an option to one without."""
     X = binary(N_ROWS)
     plain = dict(
+        statistics="probabilities",
         average=None,
         weight_decay=0.0,
         sparsity_cost=0.0,
@@ -335,7 +367,11 @@ def options() -> None:
             "average": {"average": 0.002},
             "average of epochs": {"average": 3},
             "linear schedule": {"learning_rate_schedule": "linear"},
+            "cosine schedule": {"learning_rate_schedule": "cosine"},
+            "sampled statistics": {"statistics": "states"},
+            "a threshold": {"binarize": 0.5},
             "persistent": {"persistent": True, "n_chains": batch_size},
+            "persistent, 50 chains": {"persistent": True, "n_chains": 50},
         }
         t = interleaved(
             {
@@ -354,19 +390,23 @@ def options() -> None:
 
 def history() -> None:
     """Show what a fit of many epochs takes beyond them: the records above all."""
-    for shape, n_components, n_iter in (
-        ((N_ROWS, N_FEATURES), N_COMPONENTS, 10),
-        ((1797, 64), 64, 100),
+    wide = sparse.random_array(
+        (5000, 20_000), density=0.002, format="csr", rng=np.random.default_rng(0)
+    )
+    for X, n_components, n_iter in (
+        (binary(N_ROWS), N_COMPONENTS, 10),
+        (binary(1797, 64), 64, 100),
+        (binary(300, N_FEATURES), N_COMPONENTS, 40),
+        (wide != 0, 128, 10),
     ):
         rbm = BinaryCDRBM(n_components, n_iter=n_iter, random_state=0)
-        X = binary(*shape)
         pairs = [
             (timed(lambda rbm=rbm, X=X: rbm.fit(X)), rbm.history_["seconds"].sum())
             for _ in range(REPETITIONS)
         ]
         whole, epochs = np.array(pairs).T
         report(
-            f"fit of {n_iter} epochs / its epochs, {shape[0]} x {shape[1]}",
+            f"fit of {n_iter} epochs / its epochs, {X.shape[0]} x {X.shape[1]}",
             whole,
             epochs,
             "at most 1.05",
@@ -410,6 +450,7 @@ PARTS = {
         floor,
         peer,
         threads,
+        busy,
         transform,
         queries,
         score,
@@ -422,17 +463,24 @@ PARTS = {
 }
 
 
+def versions() -> str:
+    """Return the versions of what is measured, and what it may run on."""
+    return (
+        f"skrbm {skrbm.__version__}, numpy {np.__version__}, "
+        f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, "
+        f"Python {platform.python_version()}, {os.cpu_count()} processors, "
+        f"{blas_threads()} threads of BLAS"
+    )
+
+
 def run_parts(description: str, header: str, parts: dict[str, Callable]) -> None:
     """Run the parts named on the command line, all of them if none is."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(parts))
     names = parser.parse_args().parts or list(parts)
     print(
-        f"skrbm {skrbm.__version__}, numpy {np.__version__}, "
-        f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}, "
-        f"Python {platform.python_version()}, {os.cpu_count()} processors; {header}"
-        f"{N_ROWS} x {N_FEATURES}, {N_COMPONENTS} units unless said otherwise; "
-        f"{REPETITIONS} repetitions"
+        f"{versions()}; {header}{N_ROWS} x {N_FEATURES}, {N_COMPONENTS} units and "
+        f"{REPETITIONS} repetitions unless said otherwise"
     )
     for name in names:
         parts[name]()

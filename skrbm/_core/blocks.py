@@ -75,10 +75,12 @@ def map_rows(
     binarize: float | None,
     crew: Crew,
     cost: float,
+    index: Array | None = None,
 ) -> None:
     """Write ``function(rows, ...)`` for each block of rows of X into ``out``.
 
-    The function is given the place to write to where that has its type, else None.
+    With ``index`` it is given those rows alone.  It is also given the place to write
+    to where that has its type, else None.
     ``cost`` is that of a row, as so many terms of a product, or 0 where threads would
     be in each other's way.
     """
@@ -86,11 +88,12 @@ def map_rows(
     @quiet
     def work(rows: slice) -> None:
         place = out[rows] if out.dtype == dtype else None
-        result = function(converted(X[rows], dtype, binarize), place)
+        part = X[rows if index is None else index[rows]]
+        result = function(converted(part, dtype, binarize), place)
         if result is not place:
             out[rows] = result
 
-    n_rows = X.shape[0]
+    n_rows = len(out)
     crew.map(work, blocks(n_rows), share=n_rows * cost >= _WORTH_THREADS)
 
 

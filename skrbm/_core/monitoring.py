@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,8 +24,21 @@ from skrbm._core.types import Array, Rows
 RARE = 0.001
 
 
+class Measures(NamedTuple):
+    """What `Monitor` measures of an epoch; see ``history_``."""
+
+    reconstruction_error: float
+    pseudo_log_likelihood: float
+    free_energy_gap: float
+    mean_activity: float
+    dead_units: float
+    saturated_units: float
+    relative_update: float
+    learning_rate: float
+
+
 class Monitor:
-    """Measures of each epoch on fixed rows; see ``history_``.
+    """Measures of each epoch on fixed rows.
 
     ``rows`` are training rows in the model's floating point type, of which
     ``n_pseudo`` are scored, and ``held_out`` rows that are not trained on, if there
@@ -51,7 +65,7 @@ class Monitor:
         self.memory *= 1 - hidden_mean_rate(n_last)
 
     @quiet
-    def measure(self, state: TrainingState) -> dict[str, float]:
+    def measure(self, state: TrainingState) -> Measures:
         """Return the measures of the epoch that ended in ``state``."""
         model, rows = state.model(), self.rows
         before, self.before = self.before, state
@@ -59,17 +73,20 @@ class Monitor:
         if self.held_out is not None:
             gap = mean_free_energy(model, self.held_out) - mean_free_energy(model, rows)
         scores = PseudoLikelihood(model, n_rows=len(self.few))(self.few)
-        return {
-            "reconstruction_error": reconstruction_error(model, rows),
-            "pseudo_log_likelihood": scores.mean(),
-            "free_energy_gap": gap,
-            **self._activity(state.hidden_mean),
-            "relative_update": relative_change(before.parameters, state.parameters),
-            "learning_rate": state.learning_rate,
-        }
+        activity = self._activity(state.hidden_mean)
+        return Measures(
+            reconstruction_error=reconstruction_error(model, rows),
+            pseudo_log_likelihood=float(scores.mean()),
+            free_energy_gap=gap,
+            mean_activity=float(activity.mean()),
+            dead_units=float((activity < RARE).mean()),
+            saturated_units=float((activity > 1 - RARE).mean()),
+            relative_update=relative_change(before.parameters, state.parameters),
+            learning_rate=state.learning_rate,
+        )
 
-    def _activity(self, hidden_mean: Array) -> dict[str, float]:
-        """Return the measures of how often hidden units are on."""
+    def _activity(self, hidden_mean: Array) -> Array:
+        """Return how often each hidden unit has been on of late."""
         activity, means = hidden_mean, self.hidden_means
         if len(means) == means.maxlen:
             # Of the last epochs alone: where updates are few the running mean
@@ -77,11 +94,7 @@ class Monitor:
             memory = self.memory ** len(means)
             activity = (hidden_mean - memory * means[0]) / (1 - memory)
         means.append(hidden_mean)
-        return {
-            "mean_activity": activity.mean(),
-            "dead_units": (activity < RARE).mean(),
-            "saturated_units": (activity > 1 - RARE).mean(),
-        }
+        return activity
 
 
 def mean_free_energy(model: Parameters, rows: Rows) -> float:
