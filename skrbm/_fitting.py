@@ -194,7 +194,8 @@ def _monitor(
     rng = Stream(state.root, MONITOR)
     # The rows are dense, which must not take much where there are many features.
     most = min(500, WATCHED_VALUES // X.shape[1])
-    n_rows = min(len(pool), max(10, min(len(pool) // 50, most)))
+    share = len(pool) // (200 if is_sparse(X) else 50)
+    n_rows = min(len(pool), max(10, min(share, most)))
     watched = X[rng.choice(pool, n_rows, replace=False)]
     valid = None
     if held_out is not None:
@@ -212,9 +213,13 @@ def _monitor(
 def _n_scored(X: Rows, n_rows: int, n_weights: int) -> int:
     """Return how many rows to score after each epoch, at a small part of its cost."""
     # A sparse row takes less to be trained on, not to be scored.
-    share = n_rows // (4000 if is_sparse(X) else 800)
+    sparse = is_sparse(X)
+    share = n_rows // (4000 if sparse else 800)
     # Few rows say little, but a large model takes milliseconds for each.
-    least = 10 if n_weights < 500_000 else 3
+    if n_weights >= 500_000:
+        least = 1 if sparse else 3
+    else:
+        least = min(10, max(3, n_rows // 100))
     return min(max(share, least), 100)
 
 

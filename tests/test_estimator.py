@@ -653,11 +653,16 @@ def test_early_stopping_needs_rows_to_train_on(X):
 
 
 def test_enough_rows_are_scored_and_not_the_first_ones():
-    assert _n_scored(np.zeros((0, 0)), 60, 1000) == 10
-    assert _n_scored(np.zeros((0, 0)), 60, 10**6) == 3
-    assert _n_scored(np.zeros((0, 0)), 40_000, 10**6) == 50
-    assert _n_scored(sparse.csr_array((1, 1)), 40_000, 10**6) == 10
-    assert _n_scored(np.zeros((0, 0)), 10**7, 10**6) == 100
+    kinds, many = (np.zeros((0, 0)), sparse.csr_array((1, 1))), 10**6
+    for n_rows, n_weights, expected in (
+        (60, 1000, (3, 3)),
+        (500, 1000, (5, 5)),
+        (1000, 1000, (10, 10)),
+        (1000, many, (3, 1)),
+        (40_000, many, (50, 10)),
+        (10**7, many, (100, 100)),
+    ):
+        assert tuple(_n_scored(X, n_rows, n_weights) for X in kinds) == expected
     # Rows sorted by class: both halves are seen.
     X = np.repeat([[0.0, 1.0], [1.0, 0.0]], 1000, axis=0)
     rbm = make()

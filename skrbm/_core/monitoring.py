@@ -13,7 +13,7 @@ from skrbm._core.energy import (
     hidden_probabilities,
     visible_probabilities,
 )
-from skrbm._core.operations import quiet
+from skrbm._core.operations import norm, quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.training import TrainingState, hidden_mean_rate
@@ -111,7 +111,5 @@ def reconstruction_error(model: Parameters, rows: Array) -> float:
 
 def relative_change(before: Parameters, after: Parameters) -> float:
     """Return the norm of the change of W over the norm of W."""
-    # In double precision the squares of any single-precision weights are finite.
-    change = (after.W.astype(np.float64) - before.W).ravel()
-    W = after.W.astype(np.float64).ravel()
-    return float(np.sqrt(change @ change) / max(np.sqrt(W @ W), np.finfo(float).tiny))
+    change = norm(after.W - before.W)
+    return change / max(norm(after.W), np.finfo(float).tiny)

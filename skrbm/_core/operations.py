@@ -270,6 +270,11 @@ def move_towards_product(mean: Array, w: Array, H: Array, step: float) -> None:
     gemv(step, H.T, w, beta=1 - step, y=mean, overwrite_y=True)
 
 
+def norm(x: Array) -> float:
+    """Return the square root of the sum of squares, however large these are."""
+    return float(_blas("nrm2", x.dtype)(x.reshape(-1)))
+
+
 def quiet(function: Callable[P, R]) -> Callable[P, R]:
     """Return the function with no warning of what floating point numbers come to.
 
