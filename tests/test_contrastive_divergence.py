@@ -635,12 +635,15 @@ def test_blocks_may_be_drawn_in_any_order():
 
 
 def test_the_number_of_tasks_depends_on_the_terms():
-    assert count_tasks(0) == 1
-    assert count_tasks(10 * 784 * 500) == 1  # over in no time
-    assert count_tasks(20 * 784 * 500) == 2
-    assert count_tasks(600 * 784 * 500) == 2
-    assert count_tasks(700 * 784 * 500) == 4
-    assert count_tasks(10**12) == MAX_TILES
+    assert count_tasks(0, 784 * 500) == 1
+    assert count_tasks(10, 784 * 500) == 1  # over in no time
+    assert count_tasks(20, 784 * 500) == 2
+    assert count_tasks(600, 784 * 500) == 2
+    assert count_tasks(700, 784 * 500) == 4
+    assert count_tasks(4096, 64 * 64) == 1  # calls are short
+    assert count_tasks(512, 128 * 128) == 2
+    assert count_tasks(20_000, 64 * 64) == 2
+    assert count_tasks(10**6, 10**6) == MAX_TILES
 
 
 def test_rows_are_cut_where_there_are_many_and_else_units(monkeypatch):

@@ -197,11 +197,16 @@ MAX_TILES = 16
 # Terms of a product from which on a second task is worth its hand-over, and for each of
 # which a further one is.
 _WORTH, _PLENTY = 6 << 20, 1 << 26
+# With fewer weights than this calls of numpy are short, and threads wait for each
+# other's interpreter lock.
+_FEW_WEIGHTS = 1 << 14
 
 
-def count_tasks(n_terms: int) -> int:
-    """Return into how many tasks to cut a product of so many terms."""
-    return _power_of_two(max(2 if n_terms >= _WORTH else 1, n_terms // _PLENTY))
+def count_tasks(n_rows: int, n_weights: int) -> int:
+    """Return into how many tasks to cut a product of so many rows and weights."""
+    n_terms = n_rows * n_weights
+    worth = _PLENTY if n_weights < _FEW_WEIGHTS else _WORTH
+    return _power_of_two(max(2 if n_terms >= worth else 1, n_terms // _PLENTY))
 
 
 def count_tiles(
@@ -216,7 +221,7 @@ def count_tiles(
     get small.  The products of sparse rows, which keep the interpreter lock, are cut by
     rows alone, and where there are more of them.
     """
-    n_tasks = count_tasks(n_rows * n_features * n_components)
+    n_tasks = count_tasks(n_rows, n_features * n_components)
     n_shares = n_parts = 1
     while n_shares * n_parts < n_tasks:
         rows, units = n_rows // n_shares, min(n_features, n_components) // n_parts
