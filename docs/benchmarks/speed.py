@@ -1,6 +1,6 @@
 """Speed of training, features and scores, as ratios.
 
-Run ``python docs/benchmarks/speed.py`` for all of it (about ten minutes), or name
+Run ``python docs/benchmarks/speed.py`` for all of it (a quarter of an hour), or name
 the parts: ``python docs/benchmarks/speed.py floor peer``.  Contenders take turns in
 one process; every ratio is the median over the repetitions of the ratio within a
 repetition, with its minimum and maximum.
