@@ -216,10 +216,10 @@ def _n_scored(X: Rows, n_rows: int, n_weights: int) -> int:
     sparse = is_sparse(X)
     share = n_rows // (4000 if sparse else 800)
     # Few rows say little, but a large model takes milliseconds for each.
-    if n_weights >= 500_000:
-        least = 1 if sparse else 3
+    if n_weights < 1 << 13:
+        least = 10
     else:
-        least = min(10, max(3, n_rows // 100))
+        least = 1 if sparse else min(10, max(3, n_rows // 300))
     return min(max(share, least), 100)
 
 

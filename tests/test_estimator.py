@@ -655,10 +655,10 @@ def test_early_stopping_needs_rows_to_train_on(X):
 def test_enough_rows_are_scored_and_not_the_first_ones():
     kinds, many = (np.zeros((0, 0)), sparse.csr_array((1, 1))), 10**6
     for n_rows, n_weights, expected in (
-        (60, 1000, (3, 3)),
-        (500, 1000, (5, 5)),
-        (1000, 1000, (10, 10)),
-        (1000, many, (3, 1)),
+        (60, 1000, (10, 10)),
+        (500, 10_000, (3, 1)),
+        (1500, many, (5, 1)),
+        (5000, many, (10, 1)),
         (40_000, many, (50, 10)),
         (10**7, many, (100, 100)),
     ):

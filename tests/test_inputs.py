@@ -133,9 +133,7 @@ def test_rows_that_are_held_out_are_not_copied(tmp_path):
 
 
 def test_few_rows_of_many_features_are_watched():
-    X = sparse.random_array(
-        (10_000, 100_000), density=1e-4, format="csr", rng=np.random.default_rng(0)
-    )
+    X = sparse.random(10_000, 100_000, density=1e-4, format="csr", random_state=0)
     rbm = make(batch_size=10, n_iter=0)
     # 41 rows in single precision; 200 would take 80 MB.
     assert most_memory(lambda: rbm.fit(X != 0)) < 30_000_000
