@@ -133,9 +133,9 @@ def test_rows_that_are_held_out_are_not_copied(tmp_path):
 
 
 def test_few_rows_of_many_features_are_watched():
-    on = np.random.default_rng(0).integers(100_000, size=(10_000, 10))
-    places = np.repeat(np.arange(10_000), 10), on.ravel()
-    X = sparse.csr_array((np.ones(on.size), places), (10_000, 100_000))
+    on = np.random.default_rng(0).integers(100_000, size=(40_000, 10))
+    places = np.repeat(np.arange(40_000), 10), on.ravel()
+    X = sparse.csr_array((np.ones(on.size), places), (40_000, 100_000))
     rbm = make(batch_size=10, n_iter=0)
     # 41 rows in single precision; 200 would take 80 MB.
     assert most_memory(lambda: rbm.fit(X != 0)) < 30_000_000
