@@ -269,9 +269,9 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
         ("dead_units", "dead (on in less than 0.1 % of the rows)", "raise"),
         ("saturated_units", "saturated (off in less than 0.1 % of the rows)", "lower"),
     ):
-        if not outcome.n_kept:
-            break
-        count = round(history[name][outcome.n_kept - 1] * n_components)
+        # Of the epoch that is kept, which may be none of these.
+        share = history[name][outcome.n_kept - 1] if outcome.n_kept else 0.0
+        count = round(share * n_components)
         if count > MANY_UNITS * n_components:
             warn(
                 f"{count} of {n_components} hidden units are {what}. "

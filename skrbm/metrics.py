@@ -28,8 +28,9 @@ __all__ = [
     "log_partition",
 ]
 
-_RULES = {
+_RULES: dict[str, Any] = {
     "method": one_of("auto", "exact", "ais"),
+    "betas": lambda _, value: _temperatures(value),
     "n_chains": integer(2),
     "n_gibbs_steps": integer(1),
     "tolerance": real("(0, inf)"),
@@ -362,10 +363,7 @@ def _last_step(estimator: Any, X: Any) -> tuple[BinaryCDRBM, Any]:
 def _check(**options: Any) -> None:
     """Check arguments of `log_partition`."""
     for name, value in options.items():
-        if name in _RULES:
-            _RULES[name](name, value)
-        else:
-            _temperatures(value)
+        _RULES[name](name, value)
 
 
 def _temperatures(betas: Any) -> np.ndarray:

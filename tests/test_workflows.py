@@ -77,15 +77,10 @@ def test_features_in_front_of_a_classifier(digits):
     ],
 )
 def test_each_option_can_be_searched(name, values, digits):
-    settings = {"persistent": name == "n_chains", "n_iter": 2}
-    settings["early_stopping"] = name in {
-        "validation_fraction",
-        "n_iter_no_change",
-        "tol",
-    }
-    search = GridSearchCV(
-        rbm(8, **settings), {name: values}, cv=2, error_score="raise"
-    ).fit(digits[0][:60])
+    stopping = name in {"validation_fraction", "n_iter_no_change", "tol"}
+    model = rbm(8, n_iter=2, persistent=name == "n_chains", early_stopping=stopping)
+    search = GridSearchCV(model, {name: values}, cv=2, error_score="raise")
+    search.fit(digits[0][:60])
     assert search.best_params_[name] in values
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
