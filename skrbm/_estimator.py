@@ -16,28 +16,24 @@ from sklearn.base import (
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, check_is_fitted
 
+import skrbm
 from skrbm import _fitting
 from skrbm._core import energy
-from skrbm._core.blocks import (
-    blocks,
-    converted,
-    is_long_call,
-    map_rows,
-    rows_a_call,
-)
 from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
-from skrbm._core.pseudo_likelihood import PseudoLikelihood
+from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
+from skrbm._core.rows import converted, map_rows, pieces
 from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
-from skrbm._core.training import TrainingState
+from skrbm._core.threads import Workers, worth_sharing
+from skrbm._core.training import Settings, TrainingState
 from skrbm._core.types import Array, DType, Rows
 from skrbm._hyperparameters import (
     RULES,
     check_parameters,
-    training_settings,
-    without_auto,
+    resolve,
+    root_of,
+    workers_for,
 )
-from skrbm._resources import draw_root, open_crew
 from skrbm._validation import check_rows, integer, refuse_times, seed
 
 Auto: TypeAlias = Literal["auto"]
@@ -363,55 +359,60 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self._fit(X, resume=True, whole=False)
 
     def _fit(self, X: Any, *, resume: bool, whole: bool) -> Self:
-        # Not get_params, since a subclass may have parameters of its own.
-        p = {name: getattr(self, name) for name in RULES}
-        check_parameters(p)
+        check_parameters(self)
         resume = resume and hasattr(self, "_state")
         before = {name: v for name, v in vars(self).items() if name in DESCRIBE_X}
-        try:
-            outcome, p = self._train(X, p, resume=resume, whole=whole)
-        except BaseException:
-            # What describes X belongs to the model that there was before, if any.
-            for name in DESCRIBE_X:
-                self.__dict__.pop(name, None)
-            self.__dict__.update(before)
-            raise
-        self._expose(outcome, whole=whole)
+        with workers_for(self.n_jobs) as workers:
+            try:
+                outcome, settings = self._train(X, workers, resume=resume, whole=whole)
+            except BaseException:
+                # What describes X belongs to the model that there was before, if any.
+                for name in DESCRIBE_X:
+                    self.__dict__.pop(name, None)
+                self.__dict__.update(before)
+                raise
+            self._expose(outcome, whole=whole)
         if outcome.error is not None:
             raise outcome.error
-        _fitting.warn_of_trouble(outcome, p)
+        _fitting.warn_of_trouble(outcome, settings)
         return self
 
     def _train(
-        self, X: Any, p: dict[str, Any], *, resume: bool, whole: bool
-    ) -> tuple[_fitting.Outcome, dict[str, Any]]:
-        """Return what training came to and the hyper-parameters without "auto"."""
+        self, X: Any, workers: Workers, *, resume: bool, whole: bool
+    ) -> tuple[_fitting.Outcome, Settings]:
+        """Return what training came to, and by which settings."""
+        before = self._present_state() if resume else None
         X = check_rows(self, X, reset=not resume, binarize=self.binarize)
-        root = self._state.root if resume else draw_root(self.random_state)
+        root = root_of(self.random_state) if before is None else before.root
         rows = held_out = None
         if whole and self.early_stopping:
             rows, held_out = _fitting.split(X.shape[0], self.validation_fraction, root)
-        before = self._present_state() if resume else None
+        seen = _fitting.seen_rows(X, rows, self.binarize)
+        if before is not None:
+            seen = before.seen.with_more(seen)
+        settings = resolve(self, seen, X.shape[0] if whole else seen.n_rows)
         if before is None:
-            state = _fitting.new_state(X, rows, root, p)
+            state = _fitting.new_state(seen, root, settings)
         else:
-            state = _fitting.resumed_state(before, X, rows, self.binarize)
-        signal, grey = state.signal()
-        n_rows = X.shape[0] if whole else state.n_rows_seen
-        p = without_auto(p, n_rows=n_rows, signal=signal)
-        settings = training_settings(p, grey=grey)
-        with open_crew(self.n_jobs) as crew:
-            if whole:
-                outcome = _fitting.run(
-                    X, rows, held_out, state, settings, p, crew, before
-                )
-            else:
-                outcome = _fitting.run_once(X, state, settings, crew)
-        return outcome, p
+            state = replace(before, seen=seen)
+        if whole:
+            outcome = _fitting.run(X, rows, held_out, state, settings, workers, before)
+        else:
+            outcome = _fitting.run_once(X, state, settings, workers)
+        return outcome, settings
 
     def _present_state(self) -> TrainingState:
         """Return the state to go on from, or from attributes that were set since."""
-        state = self._state
+        kept: Any = self._state
+        version = kept.get("version") if isinstance(kept, dict) else None
+        if version != skrbm.__version__:
+            by = f"skrbm {version}" if version else "another version of skrbm"
+            raise ValueError(
+                f"This model was trained by {by} and cannot be trained on by skrbm "
+                f"{skrbm.__version__}. It still answers queries. To go on with it, use "
+                "the version that trained it; or fit anew."
+            )
+        state = TrainingState.from_dict(kept["state"])
         if state.hidden_mean.shape != (self.n_components,):
             raise ValueError(
                 f"n_components={self.n_components!r}, but the model to go on from has "
@@ -424,13 +425,13 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     def _expose(self, outcome: _fitting.Outcome, *, whole: bool) -> None:
         """Set the fitted attributes."""
-        self._state = outcome.state
+        state = outcome.state
+        # Arrays and numbers alone: other tools than pickle can save them.
+        self._state = {"version": skrbm.__version__, "state": state.to_dict()}
         # Copies, for whoever changes an attribute in place.
-        W, self.intercept_visible_, self.intercept_hidden_ = (
-            outcome.state.model().copy()
-        )
+        W, self.intercept_visible_, self.intercept_hidden_ = state.model().copy()
         self.components_ = W.T
-        self.visible_mean_ = outcome.state.visible_mean.copy()
+        self.visible_mean_ = state.seen.mean.copy()
         self._n_features_out = self.n_components
         if whole:
             self.n_iter_ = outcome.n_iter
@@ -481,12 +482,20 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         X: Rows,
         out: Array,
         binarize: float | None,
-        cost: float | None = None,
+        terms_a_weight: int = 1,
     ) -> Array:
         """Write ``function`` of the rows of X to those of ``out``, or say why not."""
-        cost = model.W.size if cost is None else cost
-        with open_crew(self.n_jobs) as crew:
-            map_rows(function, X, out, model.W.dtype, binarize, crew, cost)
+        with workers_for(self.n_jobs) as workers:
+            map_rows(
+                function,
+                X,
+                out,
+                model.W.dtype,
+                binarize,
+                model.W.size,
+                workers,
+                terms_a_weight=terms_a_weight,
+            )
         # What is not finite in X leaves no finite score and no feature between 0 and 1
         # in its row: one column tells whether to look at them all.
         if out.ndim == 1:
@@ -658,7 +667,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model, X = self._model(), self._rows(X)
         out = np.empty(X.shape[0])
         scores = PseudoLikelihood(model)
-        return self._map(scores, model, X, out, self.binarize, scores.cost)
+        return self._map(scores, model, X, out, self.binarize, TERMS_A_WEIGHT)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`, in nats; higher is better.
@@ -715,7 +724,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         model, v = self._model(), self._rows(v)
         integer(1)("n_steps", n_steps)
         seed("random_state", random_state)
-        root = draw_root(random_state)
+        root = root_of(random_state)
         return self._chains(model, v, self.binarize, n_steps, root, GIBBS)
 
     def sample(
@@ -757,9 +766,10 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if random_state is None:
             random_state = self.random_state
         seed("random_state", random_state)
-        root = draw_root(random_state)
+        root = root_of(random_state)
         start = self.visible_mean_.astype(model.W.dtype)
-        v = bernoulli(np.tile(start, (n_samples, 1)), Stream(root, SAMPLE))
+        p = np.tile(start, (n_samples, 1))
+        v = bernoulli(p, Stream(root, SAMPLE)).astype(p.dtype)
         return self._chains(model, v, None, n_gibbs_steps, root, SAMPLE)
 
     def _chains(
@@ -777,12 +787,12 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         def run(rows: slice) -> Array:
             rng = Stream(root, purpose, rows.start)
             start = converted(v[rows], model.W.dtype, binarize)
-            return gibbs_chain(model, start, n_steps, rng).astype(bool)
+            return gibbs_chain(model, start, n_steps, rng, workers).astype(bool)
 
-        least = rows_a_call(model.W.size, 128)
-        share = is_long_call(least, model.W.size)
-        with open_crew(self.n_jobs) as crew:
-            parts = crew.map(run, blocks(v.shape[0], least), share=share)
+        n_rows, n_weights = v.shape[0], model.W.size
+        share = worth_sharing(n_rows * n_steps * n_weights, n_weights)
+        with workers_for(self.n_jobs) as workers:
+            parts = workers.map(run, pieces(n_rows, n_weights), share=share)
             return np.concatenate(parts)
 
     def __sklearn_tags__(self) -> Any:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
-from skrbm._core.blocks import converted, map_rows, moments
 from skrbm._core.monitoring import Measures, Monitor
 from skrbm._core.parameters import initial_parameters
-from skrbm._core.pseudo_likelihood import PseudoLikelihood
+from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
+from skrbm._core.rows import Moments, converted, map_rows, moments
 from skrbm._core.sampling import INITIALISE, MONITOR, SPLIT, Stream
-from skrbm._core.threads import Crew
+from skrbm._core.threads import Workers
 from skrbm._core.training import Settings, TrainingState, epochs
 from skrbm._core.types import Array, Rows, dense, is_sparse
-from skrbm._hyperparameters import hidden_start
 from skrbm._warnings import warn
 from skrbm.exceptions import DivergenceError
 
@@ -52,51 +51,39 @@ class Outcome(NamedTuple):
     since_best: int = 0  # epochs whose held-out score did not count as better
 
 
-def new_state(
-    X: Rows, rows: Array | None, root: int, p: Mapping[str, Any]
-) -> TrainingState:
+def new_state(seen: Moments, root: int, settings: Settings) -> TrainingState:
     """Return the state that training starts from."""
-    n_rows = X.shape[0] if rows is None else len(rows)
-    mean, square = moments(X, p["binarize"], rows)
     with np.errstate(over="ignore"):
         model = initial_parameters(
             # A mean outside [0, 1] has been warned of; its logit does not exist.
-            np.clip(mean, 0, 1),
-            n_rows,
-            p["n_components"],
+            np.clip(seen.mean, 0, 1),
+            seen.n_rows,
+            settings.n_components,
             Stream(root, INITIALISE),
-            weight_scale=p["weight_scale"],
-            visible_intercept=p["visible_intercept_init"],
-            hidden_intercept=hidden_start(p),
+            weight_scale=settings.weight_scale,
+            visible_intercept=settings.visible_intercept_init,
+            hidden_intercept=settings.hidden_intercept_init,
             dtype=DTYPE,
         )
     if not model.is_finite():
         starts = "weight_scale", "visible_intercept_init", "hidden_intercept_init"
-        given = ", ".join(f"{name}={p[name]!r}" for name in starts)
+        given = ", ".join(f"{name}={getattr(settings, name)!r}" for name in starts)
         raise ValueError(
             f"A model that starts from {given} has parameters beyond single precision. "
             "Use smaller values."
         )
-    activity = expit(model.c)
-    return TrainingState(
-        model, mean, n_rows, activity.astype(DTYPE), root, visible_square=square
-    )
+    return TrainingState(model, seen, expit(model.c).astype(DTYPE), root)
 
 
-def resumed_state(
-    state: TrainingState, X: Rows, rows: Array | None, binarize: float | None
-) -> TrainingState:
-    """Return the state with the rows of X taken into the means of the rows seen."""
-    n_rows = X.shape[0] if rows is None else len(rows)
-    total = state.n_rows_seen + n_rows
-    mean, square = moments(X, binarize, rows)
-    part = n_rows / total
-    return replace(
-        state,
-        visible_mean=state.visible_mean + part * (mean - state.visible_mean),
-        visible_square=state.visible_square + part * (square - state.visible_square),
-        n_rows_seen=total,
-    )
+def seen_rows(X: Rows, rows: Array | None, binarize: float | None) -> Moments:
+    """Return the moments of the rows to train on, if training can take them."""
+    seen = moments(X, binarize, rows)
+    if not np.isfinite(seen.mean).all():
+        raise ValueError(
+            "X has values too large for single precision. Scale them to [0, 1], or set "
+            "binarize to a threshold."
+        )
+    return seen
 
 
 def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
@@ -118,8 +105,7 @@ def run(
     held_out: Array | None,
     state: TrainingState,
     settings: Settings,
-    p: Mapping[str, Any],
-    crew: Crew,
+    workers: Workers,
     before: TrainingState | None = None,
 ) -> Outcome:
     """Train for up to ``n_iter`` epochs; keep the best one if told to stop early.
@@ -133,10 +119,10 @@ def run(
     history: list[dict[str, float]] = []
     best, best_score, error = state, -np.inf, None
     if held_out is not None and before is not None:
-        best, best_score = before, _mean_score(X, held_out, before, settings, crew)
+        best, best_score = before, _mean_score(X, held_out, before, settings, workers)
     n_iter = n_kept = since_best = 0
     began = time.perf_counter()
-    for after in epochs(X, rows, state, settings, p["n_iter"], crew):
+    for after in epochs(X, rows, state, settings, workers):
         seconds = time.perf_counter() - began
         if not after.parameters.is_finite():
             error = _diverged(after, settings, kept=n_kept > 0)
@@ -146,39 +132,51 @@ def run(
         n_iter += 1
         score = np.nan
         if held_out is not None:
-            score = _mean_score(X, held_out, after, settings, crew)
+            score = _mean_score(X, held_out, after, settings, workers)
         measures = (*monitor.measure(after), score, seconds)
         history.append(dict(zip(MEASURES, measures, strict=True)))
-        if p["verbose"]:
+        if settings.verbose:
             print(_line(n_iter, history[-1]))  # noqa: T201  (asked for)
         if held_out is not None:
             # A step within tol is kept, but does not count as getting better.
-            since_best = 0 if score > best_score + p["tol"] else since_best + 1
+            since_best = 0 if score > best_score + settings.tol else since_best + 1
         if held_out is None or score > best_score:
             best, best_score, n_kept = after, score, n_iter
-        if held_out is not None and since_best >= p["n_iter_no_change"]:
+        if held_out is not None and since_best >= settings.n_iter_no_change:
             break
         began = time.perf_counter()
     arrays = {name: np.array([record[name] for record in history]) for name in MEASURES}
     return Outcome(best, n_iter, arrays, error, n_kept, since_best)
 
 
-def run_once(X: Rows, state: TrainingState, settings: Settings, crew: Crew) -> Outcome:
+def run_once(
+    X: Rows, state: TrainingState, settings: Settings, workers: Workers
+) -> Outcome:
     """Pass over the rows of X once, at a constant learning rate."""
-    settings = replace(settings, schedule="constant")
-    (after,) = epochs(X, None, state, settings, 1, crew)
+    settings = replace(settings, learning_rate_schedule="constant", n_iter=1)
+    (after,) = epochs(X, None, state, settings, workers)
     if not after.parameters.is_finite():
         raise _diverged(after, settings, kept=False)
     return Outcome(after, 1, {}, None, 1)
 
 
 def _mean_score(
-    X: Rows, index: Array, state: TrainingState, settings: Settings, crew: Crew
+    X: Rows, index: Array, state: TrainingState, settings: Settings, workers: Workers
 ) -> float:
     """Return the mean pseudo-log-likelihood of these rows of X, in nats."""
     out = np.empty(len(index))
-    scores = PseudoLikelihood(state.model())
-    map_rows(scores, X, out, DTYPE, settings.binarize, crew, scores.cost, index)
+    model = state.model()
+    map_rows(
+        PseudoLikelihood(model),
+        X,
+        out,
+        DTYPE,
+        settings.binarize,
+        model.W.size,
+        workers,
+        terms_a_weight=TERMS_A_WEIGHT,
+        index=index,
+    )
     return float(out.mean())
 
 
@@ -252,7 +250,7 @@ def _diverged(
     )
 
 
-def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
+def warn_of_trouble(outcome: Outcome, settings: Settings) -> None:
     """Give a ConvergenceWarning for each sign of trouble."""
     largest = float(np.abs(outcome.state.parameters.W).max())
     if largest > LARGE_WEIGHT:
@@ -278,20 +276,22 @@ def warn_of_trouble(outcome: Outcome, p: Mapping[str, Any]) -> None:
                 f"Use a smaller learning_rate or {remedy} hidden_intercept_init.",
                 ConvergenceWarning,
             )
-    message = _trouble_held_out(history["validation_score"], outcome.since_best, p)
+    message = _trouble_held_out(
+        history["validation_score"], outcome.since_best, settings
+    )
     if message:
         warn(message, ConvergenceWarning)
 
 
-def _trouble_held_out(score: Array, since_best: int, p: Mapping[str, Any]) -> str:
+def _trouble_held_out(score: Array, since_best: int, settings: Settings) -> str:
     """Return what is wrong with the path of the held-out score, if anything."""
-    if not p["early_stopping"]:
+    if not settings.early_stopping or not len(score):
         return ""
     best, n_epochs = int(np.argmax(score)), len(score)
     if since_best == 0:
         return (
-            f"The held-out score was still rising after n_iter={p['n_iter']} epochs. "
-            "Raise n_iter."
+            f"The held-out score was still rising after n_iter={settings.n_iter} "
+            "epochs. Raise n_iter."
         )
     # The best is from an earlier fit if it is as many epochs ago as there were.
     if best == 0 and n_epochs > FALLING and since_best < n_epochs:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+import os
+from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+from joblib import cpu_count, effective_n_jobs
+from sklearn.utils import check_random_state
+
+from skrbm._core.rows import Moments
+from skrbm._core.threads import Workers, blas_threads
 from skrbm._core.training import SCHEDULES, Settings
 from skrbm._validation import (
     Rule,
@@ -18,14 +27,17 @@ from skrbm._validation import (
     seed,
 )
 
+# The largest size of an array that is asked for by a number.
+MOST = 2**31 - 1
+
 RULES: dict[str, Rule] = {
-    "n_components": integer(1),
+    "n_components": integer(1, MOST),
     "learning_rate": one_of("auto") | real("(0, inf)"),
     "batch_size": one_of("auto") | integer(1),
     "n_iter": one_of("auto") | integer(0),
     "n_gibbs_steps": integer(1),
     "persistent": boolean,
-    "n_chains": one_of("auto") | integer(1),
+    "n_chains": one_of("auto") | integer(1, MOST),
     "statistics": one_of("auto", "probabilities", "states"),
     "centered": boolean,
     "momentum": real("[0, 1)"),
@@ -65,7 +77,6 @@ def auto(
     n_components: int,
 ) -> dict[str, Any]:
     """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
-    n_components = int(n_components)  # of any integer type
     few = n_rows < FEW_ROWS
     if statistics == "auto":
         statistics = "states" if signal < WEAK_SIGNAL else "probabilities"
@@ -86,6 +97,7 @@ def auto(
             "learning_rate_schedule": "linear",
             "weight_decay": 0.0,
             "sparsity_cost": 0.01,
+            "hidden_intercept_init": -1.0,
         }
     # Large steps of a small model, averaged, undo some of the bias; of very few rows,
     # which are passed over more often, smaller ones do.
@@ -100,76 +112,101 @@ def auto(
         "weight_decay": 0.0 if statistics == "states" else min(0.001, decay),
         # A few hidden units cannot afford to be sparse.
         "sparsity_cost": 0.3 * min(1.0, n_components / 500) ** 2,
+        # Sparse features want a lower start than densities do.
+        "hidden_intercept_init": -2.0,
     }
 
 
-def check_parameters(parameters: Mapping[str, Any]) -> None:
+def check_parameters(estimator: Any) -> None:
     """Check every hyper-parameter by its rule; raises ValueError or TypeError."""
     for name, rule in RULES.items():
-        rule(name, parameters[name])
+        rule(name, getattr(estimator, name))
 
 
-def hidden_start(parameters: Mapping[str, Any]) -> float:
-    """Return where the hidden intercepts start."""
-    value = parameters["hidden_intercept_init"]
-    if value == "auto":
-        # Sparse features want a lower start than densities do.
-        return -1.0 if parameters["persistent"] else -2.0
-    return float(value)
+def resolve(estimator: Any, seen: Moments, n_rows: int) -> Settings:
+    """Return the hyper-parameters of an estimator with "auto" resolved.
 
-
-def without_auto(
-    parameters: Mapping[str, Any], *, n_rows: int, signal: float
-) -> dict[str, Any]:
-    """Return the hyper-parameters with "auto" resolved, but for `hidden_start`'s.
-
-    Raises ValueError if what came with it does not go together.
+    ``n_rows`` is the number of rows that "auto" goes by, and ``seen`` the moments of
+    all rows.  Raises ValueError if what was given does not go together.
     """
-    rule = auto(
-        persistent=bool(parameters["persistent"]),
-        statistics=parameters["statistics"],
-        n_rows=n_rows,
-        signal=signal,
-        n_components=parameters["n_components"],
-    )
-    resolved = {
-        name: rule[name] if name in rule and value == "auto" else value
-        for name, value in parameters.items()
+    signal, grey = seen.signal()
+    given = {name: _plain(getattr(estimator, name)) for name in RULES}
+    values = given | {
+        name: value
+        for name, value in auto(
+            persistent=given["persistent"],
+            statistics=given["statistics"],
+            n_rows=n_rows,
+            signal=signal,
+            n_components=given["n_components"],
+        ).items()
+        if given[name] == "auto"
     }
-    if parameters["weight_decay"] != "auto":
-        _check_decay(resolved["learning_rate"], resolved["weight_decay"])
-    return resolved
+    if given["weight_decay"] != "auto":
+        _check_decay(values["learning_rate"], values["weight_decay"])
+    if values["average"] is not None and values["average"] >= 1:
+        values["average"] = int(values["average"])
+    # Which number of rows too large for any data is given makes no difference.
+    values["batch_size"] = min(values["batch_size"], max(1, n_rows))
+    values["draw_rows"] = grey and values["statistics"] == "states"
+    names = {field.name for field in fields(Settings)}
+    return Settings(**{name: v for name, v in values.items() if name in names})
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of any type as Python's own."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def _check_decay(learning_rate: float, weight_decay: float) -> None:
     """Raise ValueError if a mini-batch would shrink weights to less than nothing."""
     if learning_rate * weight_decay > 1:
         raise ValueError(
-            f"weight_decay={weight_decay!r} times learning_rate={learning_rate:g} is "
+            f"weight_decay={weight_decay:g} times learning_rate={learning_rate:g} is "
             f"{learning_rate * weight_decay:g}, and would shrink weights past 0. Use a "
             f"weight_decay of at most {1 / learning_rate:g} or a smaller learning_rate."
         )
 
 
-def training_settings(p: Mapping[str, Any], *, grey: bool) -> Settings:
-    """Return what epochs need of hyper-parameters that `without_auto` returned."""
-    average = p["average"]
-    if average is not None:
-        average = int(average) if average >= 1 else float(average)
-    return Settings(
-        learning_rate=float(p["learning_rate"]),
-        batch_size=int(p["batch_size"]),
-        schedule=p["learning_rate_schedule"],
-        n_gibbs_steps=int(p["n_gibbs_steps"]),
-        n_chains=int(p["n_chains"]) if p["persistent"] else None,
-        sample_statistics=p["statistics"] == "states",
-        sample_rows=p["statistics"] == "states" and grey,
-        centered=bool(p["centered"]),
-        momentum=float(p["momentum"]),
-        weight_decay=float(p["weight_decay"]),
-        sparsity_target=float(p["sparsity_target"]),
-        sparsity_cost=float(p["sparsity_cost"]),
-        average=average,
-        shuffle=bool(p["shuffle"]),
-        binarize=p["binarize"],
-    )
+# -- what n_jobs and random_state stand for -------------------------------------------
+
+
+def workers_for(n_jobs: int | None) -> Workers:
+    """Return a context with the threads that ``n_jobs`` stands for."""
+    if n_jobs is None:
+        return Workers(min(blas_threads(), processors()))
+    return Workers(effective_n_jobs(int(n_jobs)))
+
+
+def processors() -> int:
+    """Return how many processors this process may use, as in a container."""
+    affinity = getattr(os, "sched_getaffinity", lambda _: ())(0)
+    return _processors(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT"))
+
+
+@functools.cache
+def _processors(*_: object) -> int:
+    # joblib reads files to find out, which takes longer than a small query.
+    return cpu_count()
+
+
+def root_of(random_state: int | np.random.RandomState | None) -> int:
+    """Return 128 random bits, the root of all random numbers of a fit or a query."""
+    if isinstance(random_state, Integral):
+        return _root_of_seed(int(random_state))
+    return _draw_root(check_random_state(random_state))
+
+
+@functools.lru_cache
+def _root_of_seed(random_state: int) -> int:
+    # Seeding takes as long as five mini-batches of a small model.
+    return _draw_root(np.random.RandomState(random_state))
+
+
+def _draw_root(random_state: np.random.RandomState) -> int:
+    words = random_state.randint(2**32, size=4, dtype=np.uint64)
+    return int.from_bytes(words.astype("<u4").tobytes(), "little")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import check_array, check_random_state, validate_data
 
 from skrbm._core.types import is_sparse
@@ -33,7 +36,7 @@ class Rule(NamedTuple):
             return
         error = ValueError if self.has_type(value) else TypeError
         kind = type(value).__name__
-        raise error(f"{name} must be {self.allowed}, got {value!r} ({kind}).")
+        raise error(f"{name} must be {self.allowed}, got {_shown(value)} ({kind}).")
 
     def accepts(self, value: Any) -> bool:
         """Say whether the value is allowed."""
@@ -48,34 +51,45 @@ class Rule(NamedTuple):
         )
 
 
+def _shown(value: Any) -> str:
+    """Return a value as Python writes it, or the size of a number that it does not."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"a number of {value.bit_length()} bits"
+
+
 def _is_number(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def integer(low: int) -> Rule:
-    """Allow whole numbers of at least ``low``."""
+def integer(low: int, high: float = math.inf) -> Rule:
+    """Allow whole numbers of at least ``low`` and at most ``high``."""
     return Rule(
-        f"an integer of at least {low}",
+        f"an integer of at least {low}"
+        if high == math.inf
+        else f"an integer from {low} to {high}",
         lambda value: _is_number(value, Integral),
-        lambda value: value >= low,
+        lambda value: low <= value <= high,
     )
 
 
 def real(interval: str) -> Rule:
     """Allow finite numbers in an interval written like ``[0, 1)`` or ``(0, inf)``.
 
-    An infinite end is an open one.
+    An infinite end is an open one.  Numbers of any type count as the floating point
+    numbers that they are used as.
     """
     low, high = (float(end) for end in interval[1:-1].split(","))
 
     def inside(value: Any) -> bool:
         try:
-            float(value)
+            number = float(value)
         except OverflowError:
             return False
-        above = value >= low if interval[0] == "[" else value > low
-        below = value <= high if interval[-1] == "]" else value < high
-        return bool(above and below)
+        above = number >= low if interval[0] == "[" else number > low
+        below = number <= high if interval[-1] == "]" else number < high
+        return above and below
 
     return Rule(
         f"a finite number in {interval}",
@@ -137,6 +151,8 @@ def check_rows(
     ``finite`` for an error where a value is not finite.
     Nothing is converted to floating point here, and X is never written to.
     """
+    if is_sparse(X):
+        _check_indices(X)
     X = validate_data(
         estimator,
         X,
@@ -161,6 +177,20 @@ def check_rows(
             "Use a threshold of at least 0, or a dense array."
         )
     return X
+
+
+def _check_indices(X: Any) -> None:
+    """Raise ValueError if a sparse matrix names places that it does not have."""
+    try:
+        if X.format == "coo":
+            sparse.coo_array((X.data, (X.row, X.col)), X.shape)
+        elif X.format in {"csr", "csc", "bsr"}:
+            copy.copy(X).check_format(full_check=True)  # of a copy: it sets attributes
+    except (ValueError, IndexError) as error:
+        raise ValueError(
+            f"X is a malformed sparse matrix: {error}. Build it anew from its values "
+            "and their rows and columns, for instance by scipy.sparse.coo_array."
+        ) from error
 
 
 def refuse_times(X: Any) -> None:

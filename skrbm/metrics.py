@@ -11,12 +11,12 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skrbm._core import partition
-from skrbm._core.blocks import converted
 from skrbm._core.operations import quiet
+from skrbm._core.rows import converted
 from skrbm._core.sampling import START, Stream
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
-from skrbm._resources import draw_root, open_crew
+from skrbm._hyperparameters import root_of, workers_for
 from skrbm._validation import integer, n_threads, none, one_of, real, seed
 from skrbm._warnings import warn
 
@@ -162,23 +162,23 @@ def log_partition(
             f'{n_units} units, and at most {MAX_EXACT} are allowed. Use method="ais".'
         )
     if method == "exact" or (method == "auto" and n_units <= AUTO_EXACT):
-        with open_crew(n_jobs) as crew:
-            value = partition.exact(model, crew)
+        with workers_for(n_jobs) as workers:
+            value = partition.exact(model, workers)
         return LogPartition(value, 0.0, value, "exact")
 
-    root = draw_root(random_state)
+    root = root_of(random_state)
     mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
     n_chains, n_gibbs_steps = int(n_chains), int(n_gibbs_steps)
     start = None if X is None else _starting_rows(rbm, X, n_chains, root, model.W.dtype)
-    with open_crew(n_jobs) as crew:
+    with workers_for(n_jobs) as workers:
         forward, backward = partition.annealed(
             model,
             base,
             _temperatures(betas),
             n_chains,
             root,
-            crew,
+            workers,
             start=start,
             n_gibbs_steps=n_gibbs_steps,
         )

@@ -104,25 +104,18 @@ def parts(length, count):
     return itertools.pairwise([i * length // count for i in range(count + 1)])
 
 
-def toss(x, *rngs):
-    """Return units that are on with probability sigmoid(x), as training draws them.
-
-    Each stream draws a part of the units.
-    """
-    drawn = [
-        sampling.toss(sigmoid(x[:, first:end]), rng, np.empty_like(x[:, first:end]))
-        for rng, (first, end) in zip(rngs, parts(x.shape[1], len(rngs)), strict=True)
-    ]
-    return np.hstack(drawn).astype(x.dtype)
+def toss(x, rng):
+    """Return units that are on with probability sigmoid(x), as training draws them."""
+    return sampling.bernoulli(sigmoid(x), rng, np.empty_like(x)).astype(x.dtype)
 
 
-def plain_training(X, state, settings, n_epochs, n_shares=1, n_parts=1):
+def plain_training(X, state, settings, n_epochs, n_shares=1):
     """Yield (epoch, parameters, learning rate) after every update, by a plain loop.
 
     The gradient is that of the centred form -(v-mu)'W(h-lambda) - b'v - c'h, with
     b = b' - W lambda and c = c' - W'mu in the ordinary form.  Contrastive divergence
-    (not persistent), dense X.  Mini-batches are cut in so many shares of rows, and
-    those in parts of units, each drawn from a stream of its own.
+    (not persistent), dense X.  Mini-batches are cut in so many shares of rows, each
+    drawn from a stream of its own.
     """
     W, b, c = (part.copy() for part in state.parameters)
     dtype = W.dtype
@@ -133,26 +126,29 @@ def plain_training(X, state, settings, n_epochs, n_shares=1, n_parts=1):
         order = np.arange(n_rows)
         if settings.shuffle:
             order = Stream(state.root, SHUFFLE, epoch).permutation(n_rows)
-        rngs = [Stream(state.root, PHASES, epoch, i) for i in range(n_shares * n_parts)]
+        rngs = [Stream(state.root, PHASES, epoch, i) for i in range(n_shares)]
         for start in range(0, n_rows, settings.batch_size):
             v0 = X[order[start : start + settings.batch_size]].astype(dtype)
             n = len(v0)
 
             # Both phases, of one share after the other.
             shares = []
-            for i, (first, end) in enumerate(parts(n, min(n_shares, n))):
-                of_share = rngs[i * n_parts : (i + 1) * n_parts]
+            bounds = parts(n, min(n_shares, n))
+            for rng, (first, end) in zip(rngs, bounds, strict=False):
                 x = v0[first:end] @ W + c
-                h0, h = sigmoid(x), toss(x, *of_share)
-                if settings.sample_statistics:
+                h0, h = sigmoid(x), toss(x, rng)
+                if settings.statistics == "states":
                     h0 = h
                 for step in range(settings.n_gibbs_steps):
-                    v = toss(h @ W.T + b, *of_share)
+                    v = toss(h @ W.T + b, rng)
                     x = v @ W + c
                     hk = sigmoid(x)
-                    if settings.sample_statistics or step < settings.n_gibbs_steps - 1:
-                        h = toss(x, *of_share)
-                if settings.sample_statistics:
+                    if (
+                        settings.statistics == "states"
+                        or step < settings.n_gibbs_steps - 1
+                    ):
+                        h = toss(x, rng)
+                if settings.statistics == "states":
                     hk = h
                 shares.append((h0, v, hk))
             h0, v, hk = map(np.vstack, zip(*shares, strict=True))
@@ -161,9 +157,7 @@ def plain_training(X, state, settings, n_epochs, n_shares=1, n_parts=1):
             rate_of_mean = dtype.type(hidden_mean_rate(n))
             lam = lam + rate_of_mean * (h0.mean(axis=0) - lam)
             mu = (
-                state.visible_mean.astype(dtype)
-                if settings.centered
-                else np.zeros_like(b)
+                state.seen.mean.astype(dtype) if settings.centered else np.zeros_like(b)
             )
             offset = lam if settings.centered else np.zeros_like(c)
             pull = settings.sparsity_cost * (settings.sparsity_target - lam)
@@ -174,7 +168,9 @@ def plain_training(X, state, settings, n_epochs, n_shares=1, n_parts=1):
             # Where lambda moves, b' = b + W lambda is carried as b.
             direction = [dW, db - dW @ offset, dc]
             done = (epoch - state.epoch + start / n_rows) / n_epochs
-            rate = settings.learning_rate * SCHEDULES[settings.schedule](done)
+            rate = settings.learning_rate * SCHEDULES[settings.learning_rate_schedule](
+                done
+            )
             velocity = [
                 settings.momentum * old + rate * new
                 for old, new in zip(velocity, direction, strict=True)

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler
 
 from skrbm import BinaryCDRBM, DataRangeWarning, _fitting
-from skrbm._core import blocks
+from skrbm._core import threads
 from skrbm.metrics import log_likelihood, log_partition
 
 
@@ -74,9 +74,12 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_any_type_and_layout_gives_the_same_bits(layout, dtype, X):
+@pytest.mark.parametrize(
+    ("dtype", "layout"),
+    [(dtype, np.asarray) for dtype in TYPES]
+    + [(dtype, layout) for layout in LAYOUTS.values() for dtype in (bool, np.float64)],
+)
+def test_any_type_and_layout_gives_the_same_bits(dtype, layout, X):
     rows = layout(X.astype(dtype))
     rbm, expected = make().fit(rows), make().fit(X)
     np.testing.assert_array_equal(parameters(rbm), parameters(expected))
@@ -156,8 +159,11 @@ def close(rbm, expected):
     np.testing.assert_allclose(parameters(rbm), parameters(expected), atol=1e-4)
 
 
-@pytest.mark.parametrize("container", CONTAINERS)
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("container", "dtype"),
+    [(container, np.float64) for container in CONTAINERS]
+    + [(sparse.csr_array, dtype) for dtype in (bool, np.uint8, np.int64, np.float32)],
+)
 @pytest.mark.parametrize("changes", [{}, {"persistent": True}, {"binarize": 0.5}])
 def test_sparse_rows_give_the_dense_model(container, dtype, changes, X):
     rows = container(X.astype(dtype))
@@ -188,6 +194,30 @@ def test_sparse_rows_in_any_order_with_duplicates(index, X):
     np.testing.assert_array_equal(messy.data, data)
     np.testing.assert_array_equal(messy.indices, indices)
     np.testing.assert_array_equal(messy.indptr, indptr)
+
+
+MALFORMED = {
+    "a column beyond the last": ("csr_array", "indices", 1, 10**6),
+    "a column before the first": ("csr_matrix", "indices", 1, -1),
+    "rows that end before they start": ("csr_array", "indptr", 2, 0),
+    "a row beyond the last": ("csc_array", "indices", 0, 10**6),
+    "a place beyond the last": ("coo_array", "col", 0, 10**6),
+    "a block beyond the last": ("bsr_array", "indices", 0, 10**6),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("method", ["fit", "transform", "score_samples"])
+def test_sparse_matrices_that_are_malformed_are_refused(case, method, X):
+    name, attribute, place, value = case
+    rbm = make().fit(X)
+    rows = getattr(sparse, name)(X)
+    indices = getattr(rows, attribute)
+    indices[place] = value
+    before = indices.copy()
+    with pytest.raises(ValueError, match=r"malformed sparse matrix: .* Build it anew"):
+        getattr(rbm, method)(rows)
+    np.testing.assert_array_equal(getattr(rows, attribute), before)
 
 
 def test_explicit_zeros_are_zeros(X):
@@ -445,7 +475,8 @@ def test_nan_and_infinity_are_errors(call, value, container, X):
 @pytest.fixture
 def shared(monkeypatch):
     """Have threads share queries of any size."""
-    monkeypatch.setattr(blocks, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(threads, "_FEW_TERMS", 0)
+    monkeypatch.setattr(threads, "_FEW_WEIGHTS", 0)
 
 
 @pytest.mark.usefixtures("shared")
@@ -655,6 +686,14 @@ def test_a_failed_fit_leaves_what_was_there(changes, error, had_names, X, monkey
 def test_few_rows_and_one_column_are_enough(n_rows, changes, X):
     rbm = make(**changes).fit(X[:n_rows, :1])
     assert np.isfinite(rbm.score(X[:, :1]))
+
+
+@pytest.mark.filterwarnings("ignore::skrbm.DataRangeWarning")
+@pytest.mark.parametrize("n_iter", [0, 1])
+def test_values_too_large_to_be_trained_on_are_refused(n_iter, X):
+    X[3, 4] = 1e39
+    with pytest.raises(ValueError, match=r"too large for single precision\. Scale"):
+        make(n_iter=n_iter).fit(X)
 
 
 def test_means_are_summed_in_double_precision():

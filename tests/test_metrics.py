@@ -13,10 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, FunctionTransformer
 
 from skrbm import BinaryCDRBM
-from skrbm._core import blocks, partition
+from skrbm._core import partition, rows
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import Stream
-from skrbm._core.threads import Crew
+from skrbm._core.threads import Workers
 from skrbm.metrics import (
     LogPartition,
     _starting_rows,
@@ -122,7 +122,7 @@ def test_weights_are_summed_in_double_precision():
     c, betas = np.linspace(0.7, 1.7, 500, dtype="f"), np.linspace(0, 1, 3000)
     model = Parameters(np.zeros((1, 500), "f"), np.zeros(1, "f"), c)
     log_weight, _ = partition.anneal(
-        model, model.b, betas, np.zeros((2, 1), "f"), Stream(0)
+        model, model.b, betas, np.zeros((2, 1), "f"), Stream(0), Workers()
     )
     expected = np.logaddexp(0, np.float64(c)).sum() - 500 * np.log(2)
     np.testing.assert_allclose(log_weight, expected, atol=1e-5)
@@ -146,7 +146,7 @@ def test_reverse_chains_start_from_the_rows_given():
 @pytest.fixture
 def few_chains_together(monkeypatch):
     """Have chains go in groups, as those of large models do."""
-    monkeypatch.setattr(blocks, "LONG_CALL", 0)
+    monkeypatch.setattr(rows, "_LONG_CALL", 0)
 
 
 @pytest.mark.usefixtures("few_chains_together")
@@ -350,7 +350,9 @@ def test_free_energy_gap_falls_as_rows_are_learnt_by_heart():
 def test_exact_is_in_double_precision():
     rbm = random_model(3)
     model = rbm._model().astype(np.float32)
-    assert partition.exact(model, Crew()) == pytest.approx(enumerated(rbm), rel=1e-13)
+    assert partition.exact(model, Workers()) == pytest.approx(
+        enumerated(rbm), rel=1e-13
+    )
 
 
 @pytest.mark.usefixtures("few_chains_together")
@@ -365,7 +367,7 @@ def test_reverse_chains_start_at_their_own_rows(n_gibbs_steps):
         np.array([0.0, 1.0]),
         60,
         5,
-        Crew(),
+        Workers(),
         start=start,
         n_gibbs_steps=n_gibbs_steps,
     )

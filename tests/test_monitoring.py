@@ -11,6 +11,7 @@ from skrbm._core import energy, monitoring
 from skrbm._core.averaging import Average
 from skrbm._core.monitoring import Monitor
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
+from skrbm._core.rows import Moments
 from skrbm._core.training import TrainingState
 
 rng = np.random.default_rng(0)
@@ -19,7 +20,9 @@ ROWS, HELD_OUT = ((rng.random((n, 6)) < 0.4).astype(float) for n in (20, 12))
 
 def state_of(seed, hidden_mean=(0.5, 0.5, 0.5, 0.5)):
     model = random_model(6, 4, scale=1.0, seed=seed)
-    return TrainingState(model, ROWS.mean(axis=0), 20, np.array(hidden_mean), 7)
+    return TrainingState(
+        model, Moments(ROWS.mean(axis=0), 0.0, 20), np.array(hidden_mean), 7
+    )
 
 
 def monitor_of(state, n_rows=1_000_000, batch_size=10, held_out=HELD_OUT):

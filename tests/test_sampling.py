@@ -12,11 +12,10 @@ from skrbm._core.sampling import (
     bernoulli,
     draw_rare,
     gibbs_chain,
-    rows_of,
     settle,
     successes,
-    toss,
 )
+from skrbm._core.threads import Workers
 
 
 class FixedRest:
@@ -41,11 +40,12 @@ def test_a_stream_depends_on_its_root_and_its_key_alone():
 
 def test_parts_of_a_stream_are_streams_of_their_own():
     whole, again = Stream(1, 2), Stream(1, 2)
-    drawn = [rng.random(4).tolist() for rng in (whole.part(0), whole.part(1), whole)]
+    drawn = [rng.random(4).tolist() for rng in whole.parts(3)]
     assert len(set(map(tuple, drawn))) == 3
+    assert drawn[0] == Stream(1, 2).random(4).tolist()
     # Whatever else has been drawn before, and going on where they left off.
-    assert again.part(1).random(4).tolist() == drawn[1]
-    assert again.part(1).random(4).tolist() != drawn[1]
+    assert again.parts(2)[1].random(4).tolist() == drawn[1]
+    assert again.parts(3)[1].random(4).tolist() != drawn[1]
 
 
 # -- one draw --------------------------------------------------------------------
@@ -91,16 +91,13 @@ def test_probabilities_out_of_range_are_certain(p, size):
     assert (draws == (p > 0)).all()
 
 
-def test_draws_go_where_they_are_told():
-    p = np.random.default_rng(0).random((50, 7)).astype(np.float32)
+@pytest.mark.parametrize("shape", [(5, 7), (50, 70)])
+def test_scratch_may_be_the_probabilities(shape):
+    p = np.random.default_rng(0).random(shape, np.float32)
     expected = bernoulli(p, Stream(0))
-    np.testing.assert_array_equal(
-        bernoulli(p, Stream(0), out=np.empty(p.shape, bool)), expected
-    )
-    assert set(np.unique(expected)) == {0, 1}
-    in_place = p.copy()
-    assert bernoulli(in_place, Stream(0), out=in_place) is in_place
-    np.testing.assert_array_equal(in_place, expected)
+    assert expected.dtype == bool
+    for scratch in (np.empty_like(p), p):
+        np.testing.assert_array_equal(bernoulli(p, Stream(0), scratch), expected)
 
 
 def p_value_of_draws(p, draw):
@@ -153,119 +150,24 @@ def test_neighbouring_draws_are_independent():
     assert chi_square(counts, np.full(16, 1 / 16)) > FALSE_ALARM
 
 
-# -- tosses: draws from probabilities that are known to be some ------------------
-
-
-def tossed(p, rng=None):
-    """Return where units are on."""
-    return toss(p, rng or Stream(0), scratch=np.empty_like(p))
-
-
-class EvenStream(Stream):
-    """A stream whose uniform numbers are all multiples of 1 / n, each once."""
-
-    def random(self, shape):
-        n = np.prod(shape)
-        return (np.random.default_rng(0).permutation(n) / n).reshape(shape)
-
-
-def test_every_probability_is_met_over_all_uniform_numbers():
-    # Of n even numbers, those below p are the ceiling of n p, whatever p is.
-    shape = (8, 16)
-    n_calls = sampling._AHEAD // 128
-    values = [0, 1e-9, 1e-4, 0.3, 0.5, 1 - 1e-4, 1 - 1e-7, 1, *np.linspace(0, 1, 50)]
-    for p in np.array(values, np.float32):
-        rng = EvenStream(0)
-        ones = sum(tossed(np.full(shape, p), rng).sum() for _ in range(n_calls))
-        assert ones == np.ceil(n_calls * 128 * np.float64(p))
-
-
-def test_uniform_numbers_next_to_a_probability_fall_on_its_side(monkeypatch):
-    p = np.random.default_rng(0).random((8, 16), np.float32)
-    uniforms = p + np.arange(-64, 64).reshape(p.shape) * np.spacing(p.astype(float))
-    assert (uniforms < p).any()
-    assert (uniforms.astype(np.float32) == p).all()  # rounded to the nearest
-    monkeypatch.setattr(Stream, "random", lambda *_: uniforms[np.newaxis].copy())
-    np.testing.assert_array_equal(tossed(p), uniforms < p)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(0, 3), (1, 1), (31, 41), (50, 70)])
 def test_what_is_certain_is_certain(shape, dtype):
-    assert tossed(np.ones(shape, dtype)).all()
-    assert not tossed(np.zeros(shape, dtype)).any()
-    with np.errstate(invalid="ignore"):  # see sigmoid
-        assert not tossed(np.full(shape, np.nan, dtype)).any()
-
-
-@pytest.mark.parametrize("n_rows", [20, 40])  # few and many at once
-def test_tosses_have_their_probabilities(n_rows):
-    # False-alarm rate 1e-6.
-    def parts(p, rng):
-        return np.vstack([tossed(part, rng) for part in np.split(p, len(p) // n_rows)])
-
-    assert grid_p_value(parts) > FALSE_ALARM
-
-
-@pytest.mark.parametrize("n_rows", [20, 40])
-def test_slightly_wrong_tosses_are_found_out(n_rows):
-    # Negative control.
-    def wrong(p, rng):
-        p = p + np.float32(0.04) * p * (1 - p)
-        return np.vstack([tossed(part, rng) for part in np.split(p, len(p) // n_rows)])
-
-    assert grid_p_value(wrong) < FALSE_ALARM
-
-
-def test_many_tosses_are_draws():
-    p = np.random.default_rng(0).random((50, 70), np.float32)
-    np.testing.assert_array_equal(tossed(p), bernoulli(p, Stream(0)))
-
-
-def test_few_uniform_numbers_never_come_again():
-    rng = Stream(0)
-    shapes = [(10, 64), (10, 65), (1, 3)] * 40  # more than are drawn ahead
-    calls = [rng.few_uniforms(shape) for shape in shapes]
-    assert len({call.tobytes() for call in calls}) == len(calls)
-    # In single precision some of them meet by chance: Poisson with a mean of 80 at
-    # most, hence a false-alarm rate below 1e-6.
-    numbers = np.concatenate([call.ravel() for call in calls])
-    assert len(numbers) - len(np.unique(numbers)) < 130
-
-
-def test_more_uniform_numbers_than_are_drawn_ahead():
-    shape = (2, sampling._AHEAD)
-    assert Stream(0).few_uniforms(shape).shape == shape
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (50, 70)])
-def test_scratch_may_be_the_probabilities(shape):
-    p = np.random.default_rng(0).random(shape, np.float32)
-    expected = tossed(p.copy())
-    np.testing.assert_array_equal(toss(p, Stream(0), scratch=p), expected)
+    for scratch in (None, np.empty(shape, dtype)):
+        assert bernoulli(np.ones(shape, dtype), Stream(0), scratch).all()
+        assert not bernoulli(np.zeros(shape, dtype), Stream(0), scratch).any()
+        with np.errstate(invalid="ignore"):  # see sigmoid
+            nan = np.full(shape, np.nan, dtype)
+            assert not bernoulli(nan, Stream(0), scratch).any()
 
 
 # -- rows and chains -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.02, 0.2, 1.0])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rows_are_made_of_places(dtype, rate):
-    on = np.random.default_rng(0).random((30, 41)) < rate
-    row, column = on.nonzero()
-    left = column < 20
-    rows = rows_of(
-        [(row[half], column[half]) for half in (left, ~left)], on.shape, dtype
-    )
-    assert rows.dtype == dtype
-    assert sparse.issparse(rows) is (rate < 0.1)
-    np.testing.assert_array_equal(rows if rate > 0.1 else rows.toarray(), on)
-
-
 def chain_p_value(model, n_steps, law):
     """Return the p-value of where chains from one v end, under a law over all v."""
     v = np.tile(np.array([1, 0, 1, 0], np.float32), (50_000, 1))
-    end = gibbs_chain(model.astype(np.float32), v, n_steps, Stream(3))
+    end = gibbs_chain(model.astype(np.float32), v, n_steps, Stream(3), Workers())
     return chi_square(np.bincount(indices(end), minlength=16), law)
 
 
@@ -287,8 +189,8 @@ def test_chains_take_sparse_rows_and_leave_them_alone():
     model = random_model(4, 3).astype(np.float32)
     V = states(4).astype(np.float32)
     rows = sparse.csr_array(V)
-    end = gibbs_chain(model, rows, 2, Stream(0))
-    np.testing.assert_array_equal(end, gibbs_chain(model, V, 2, Stream(0)))
+    end = gibbs_chain(model, rows, 2, Stream(0), Workers())
+    np.testing.assert_array_equal(end, gibbs_chain(model, V, 2, Stream(0), Workers()))
     np.testing.assert_array_equal(rows.toarray(), states(4))
 
 
@@ -418,4 +320,5 @@ def test_units_that_are_not_rare_are_drawn_like_others(n_units):
     assert on.sum() == len(units)
     p = sigmoid(x.copy())
     # Row by row, as dense rows are drawn, where that costs nothing.
-    np.testing.assert_array_equal(on, tossed(p.T) if n_units == 20 else tossed(p).T)
+    drawn = bernoulli(p.T, Stream(0)) if n_units == 20 else bernoulli(p, Stream(0)).T
+    np.testing.assert_array_equal(on, drawn)

@@ -9,10 +9,12 @@ from enumeration import plain_training, random_model, sigmoid
 from scipy import sparse
 
 from skrbm._core import averaging, contrastive_divergence, training
-from skrbm._core.parameters import Apart, Parameters, Stacked
+from skrbm._core.contrastive_divergence import Share
+from skrbm._core.layers import Dense, Sparse
+from skrbm._core.parameters import Parameters
+from skrbm._core.rows import Moments
 from skrbm._core.sampling import SHUFFLE, Stream
-from skrbm._core.threads import Crew
-from skrbm._core.tiles import count_tiles
+from skrbm._core.threads import Workers
 from skrbm._core.training import (
     SCHEDULES,
     Settings,
@@ -31,7 +33,8 @@ def rows(n=N_ROWS, dtype=np.float64):
 def start(X, dtype=np.float64, **changes):
     model = random_model(N_FEATURES, N_COMPONENTS, scale=0.5).astype(dtype)
     mean = np.asarray(X.mean(axis=0)).ravel()
-    state = TrainingState(model, mean, X.shape[0], sigmoid(model.c), root=7)
+    seen = Moments(mean, 0.0, X.shape[0])
+    state = TrainingState(model, seen, sigmoid(model.c), root=7)
     return dataclasses.replace(state, **changes)
 
 
@@ -42,7 +45,8 @@ def settings(**changes):
 
 
 def train(X, state, how, n_epochs=3):
-    return list(epochs(X, None, state, how, n_epochs, Crew()))
+    how = dataclasses.replace(how, n_iter=n_epochs)
+    return list(epochs(X, None, state, how, Workers()))
 
 
 def assert_same(model, expected, atol=1e-10):
@@ -53,9 +57,9 @@ def assert_same(model, expected, atol=1e-10):
 CONFIGURATIONS = {
     "plain": {},
     "centred": {"centered": True},
-    "states": {"sample_statistics": True},
+    "states": {"statistics": "states"},
     "cd-3": {"n_gibbs_steps": 3},
-    "cd-2 on states": {"n_gibbs_steps": 2, "sample_statistics": True, "centered": True},
+    "cd-2 on states": {"n_gibbs_steps": 2, "statistics": "states", "centered": True},
     "in order": {"shuffle": False},
     "momentum": {"momentum": 0.9},
     "centred momentum": {"momentum": 0.7, "centered": True},
@@ -67,8 +71,8 @@ CONFIGURATIONS = {
         "sparsity_cost": 0.5,
         "centered": True,
     },
-    "linear": {"schedule": "linear"},
-    "cosine": {"schedule": "cosine", "momentum": 0.5},
+    "linear": {"learning_rate_schedule": "linear"},
+    "cosine": {"learning_rate_schedule": "cosine", "momentum": 0.5},
     "one row at a time": {"batch_size": 1},
     "one batch": {"batch_size": 100, "centered": True},
     "batch of all rows": {"batch_size": N_ROWS},
@@ -79,26 +83,27 @@ CONFIGURATIONS = {
         "weight_decay": 0.1,
         "sparsity_target": 0.2,
         "sparsity_cost": 0.3,
-        "schedule": "linear",
+        "learning_rate_schedule": "linear",
     },
 }
 
 
-def cut_in(monkeypatch, *counts):
-    """Cut mini-batches of any shape in so many shares of rows and parts of units."""
-    monkeypatch.setattr(contrastive_divergence, "count_tiles", lambda *_, **__: counts)
-
-
-cuts = pytest.mark.parametrize("counts", [(1, 1), (3, 1), (1, 2), (2, 3)])
+def cut_in(monkeypatch, count):
+    """Cut mini-batches of any shape in so many shares of the rows."""
+    monkeypatch.setattr(
+        contrastive_divergence, "count_shares", lambda n, m, *_: min(count, n, m)
+    )
 
 
 @pytest.mark.parametrize("changes", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 @pytest.mark.parametrize(("dtype", "atol"), [(np.float64, 1e-10), (np.float32, 1e-4)])
-@cuts
-def test_epochs_are_those_of_the_plain_loop(changes, dtype, atol, counts, monkeypatch):
-    cut_in(monkeypatch, *counts)
+@pytest.mark.parametrize("n_shares", [1, 3])
+def test_epochs_are_those_of_the_plain_loop(
+    changes, dtype, atol, n_shares, monkeypatch
+):
+    cut_in(monkeypatch, n_shares)
     X, how = rows(dtype=dtype), settings(**changes)
-    path = list(plain_training(X, start(X, dtype), how, 3, *counts))
+    path = list(plain_training(X, start(X, dtype), how, 3, n_shares))
     n_updates = len(path) // 3
     assert n_updates == -(-N_ROWS // how.batch_size)
     for epoch, after in enumerate(train(X, start(X, dtype), how)):
@@ -122,9 +127,9 @@ def test_a_short_batch_gets_the_right_gradient(n_rows):
 def test_sparse_rows_train_the_model_of_dense_ones(
     changes, persistent, n_shares, monkeypatch
 ):
-    cut_in(monkeypatch, n_shares, 1)
+    cut_in(monkeypatch, n_shares)
     X = rows()
-    how = settings(**changes, n_chains=7 if persistent else None)
+    how = settings(**changes, persistent=persistent, n_chains=7)
     dense = train(X, start(X), how)[-1]
     from_sparse = train(sparse.csr_array(X), start(X), how)[-1]
     assert_same(from_sparse.parameters, dense.parameters)
@@ -148,7 +153,8 @@ def test_only_the_rows_named_are_trained_on():
     X = rows()
     chosen = np.array([3, 4, 8, 20])
     how = settings(centered=True)
-    (after,) = epochs(X, chosen, start(X), how, 1, Crew())
+    how = dataclasses.replace(how, n_iter=1)
+    (after,) = epochs(X, chosen, start(X), how, Workers())
     order = Stream(7, SHUFFLE, 0).permutation(chosen)
     state = start(X)
     *_, (_, expected, _) = plain_training(
@@ -169,7 +175,7 @@ def test_shuffling_changes_the_result():
 
 @pytest.mark.parametrize("n_chains", [1, 3, 50])
 def test_persistent_chains_move_on_from_batch_to_batch(n_chains):
-    X, how = rows(), settings(n_chains=n_chains, centered=True)
+    X, how = rows(), settings(persistent=True, n_chains=n_chains, centered=True)
     before = prepare(start(X), how)
     assert before.chains.shape == (n_chains, N_COMPONENTS)
     states = train(X, start(X), how)
@@ -183,16 +189,19 @@ def test_persistent_chains_move_on_from_batch_to_batch(n_chains):
 
 def test_persistent_chains_are_renewed_when_their_number_changes():
     X = rows()
-    (state,) = train(X, start(X), settings(n_chains=5), 1)
-    assert prepare(state, settings(n_chains=5)).chains is state.chains
-    assert prepare(state, settings(n_chains=6)).chains.shape == (6, N_COMPONENTS)
+    (state,) = train(X, start(X), settings(persistent=True, n_chains=5), 1)
+    assert prepare(state, settings(persistent=True, n_chains=5)).chains is state.chains
+    assert prepare(state, settings(persistent=True, n_chains=6)).chains.shape == (
+        6,
+        N_COMPONENTS,
+    )
     assert prepare(state, settings()).chains is None
 
 
 def test_chains_start_as_often_on_as_the_hidden_units():
     X = rows()
     state = start(X, hidden_mean=np.array([0.0, 0.2, 0.7, 1.0]))
-    chains = prepare(state, settings(n_chains=20_000)).chains
+    chains = prepare(state, settings(persistent=True, n_chains=20_000)).chains
     # Six standard errors: a false-alarm rate of 2e-9.
     np.testing.assert_allclose(
         chains.mean(axis=0), state.hidden_mean, atol=6 * 0.5 / np.sqrt(20_000)
@@ -206,7 +215,13 @@ def test_chains_start_as_often_on_as_the_hidden_units():
     "changes",
     [
         {},
-        {"momentum": 0.5, "n_chains": 5, "centered": True, "average": 0.1},
+        {
+            "momentum": 0.5,
+            "persistent": True,
+            "n_chains": 5,
+            "centered": True,
+            "average": 0.1,
+        },
         {"average": 2, "batch_size": 300},
     ],
 )
@@ -216,7 +231,7 @@ def test_past_states_are_not_written_to(changes):
     before = deepcopy(state)
     kept = [
         (after, deepcopy(after), after.model().copy())
-        for after in epochs(X, None, state, settings(**changes), 3, Crew())
+        for after in epochs(X, None, state, settings(n_iter=3, **changes), Workers())
     ]
     for past, copy, model in kept:
         assert_same(past.parameters, copy.parameters, 0)
@@ -231,7 +246,7 @@ def test_past_states_are_not_written_to(changes):
     [
         {},
         {"momentum": 0.5},
-        {"n_chains": 5},
+        {"persistent": True, "n_chains": 5},
         {"average": 0.1},
         {"average": 2},
         {"centered": True},
@@ -271,10 +286,17 @@ def train_on_zeros(X, n_components, n_chains):
     """Return the state after one mini-batch of all rows, under a model of zeros."""
     n, f, c = *X.shape, n_components
     model = Parameters(np.zeros((f, c)), np.zeros(f), np.zeros(c))
+    seen = Moments(X.mean(axis=0), 0.0, n)
     state = TrainingState(
-        model.astype(np.float32), X.mean(axis=0), n, np.full(c, 0.5, np.float32), 7
+        model.astype(np.float32), seen, np.full(c, 0.5, np.float32), 7
     )
-    how = settings(batch_size=n, n_chains=n_chains, learning_rate=1.0, shuffle=False)
+    how = settings(
+        batch_size=n,
+        persistent=n_chains is not None,
+        n_chains=n_chains or 1,
+        learning_rate=1.0,
+        shuffle=False,
+    )
     return train(X, state, how, 1)[-1]
 
 
@@ -286,8 +308,8 @@ def half_of_the_rows():
 def test_shares_draw_from_streams_of_their_own(n_chains):
     # Two shares of the same rows, under the same model: only their draws differ.
     X = np.vstack([half_of_the_rows()] * 2)
-    assert count_tiles(192, 512, 90) == (2, 1)
-    after = train_on_zeros(X, 90, n_chains)
+    assert contrastive_divergence.count_shares(192, 192, 512 * 180, 32) == 2
+    after = train_on_zeros(X, 180, n_chains)
     # Twice the same tosses would make the number of those that are on even.
     on = 192 * (X.mean(axis=0) - after.parameters.b)
     np.testing.assert_allclose(on, np.round(on), atol=1e-3)
@@ -295,21 +317,7 @@ def test_shares_draw_from_streams_of_their_own(n_chains):
     assert abs(np.mean(np.round(on) % 2) - 0.5) < 6 * 0.5 / np.sqrt(512)
     if n_chains is not None:
         same = np.mean(after.chains[:96] == after.chains[96:])
-        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 90)
-
-
-@pytest.mark.parametrize("n_chains", [None, 96])
-def test_parts_of_the_units_draw_from_streams_of_their_own(n_chains):
-    # Two parts of the same units, under the same model: only their draws differ.
-    X = np.hstack([half_of_the_rows()] * 2)
-    assert count_tiles(96, 1024, 500) == (1, 2)
-    after = train_on_zeros(X, 500, n_chains)
-    # Of two numbers of 96 tosses, 0.058 are the same: six standard errors of 512.
-    same = np.mean(after.parameters.b[:512] == after.parameters.b[512:])
-    assert abs(same - 0.058) < 6 * np.sqrt(0.058 / 512)
-    if n_chains is not None:
-        same = np.mean(after.chains[:, :250] == after.chains[:, 250:])
-        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 250)
+        assert abs(same - 0.5) < 6 * 0.5 / np.sqrt(96 * 180)
 
 
 # -- schedules and penalties -----------------------------------------------------
@@ -330,7 +338,7 @@ def test_schedules_have_their_values(name, values):
 
 def test_the_schedule_runs_over_all_epochs():
     X = rows(20)
-    states = train(X, start(X), settings(schedule="linear"), 4)
+    states = train(X, start(X), settings(learning_rate_schedule="linear"), 4)
     # The last of four updates of each of four epochs: 3, 7, 11 and 15 of 16 are done.
     np.testing.assert_allclose(
         [state.learning_rate for state in states],
@@ -358,7 +366,7 @@ def test_the_sparsity_pull_descends_the_cross_entropy(centered):
         cross_entropy(target, sigmoid(a + eps))
         - cross_entropy(target, sigmoid(a - eps))
     ) / (2 * eps)
-    mu = state.visible_mean * centered
+    mu = state.seen.mean * centered
     lam = q * centered
     W = -rate * cost * np.outer((X - mu).mean(axis=0), slope)
     difference = [
@@ -369,15 +377,6 @@ def test_the_sparsity_pull_descends_the_cross_entropy(centered):
     np.testing.assert_allclose(
         difference[2], -rate * cost * slope - W.T @ mu, atol=1e-8
     )
-
-
-@pytest.mark.parametrize("terms", [1, 15, 60, 10**6])  # strips: 1, 16, 4, 1
-@pytest.mark.parametrize("average", [None, 2])
-def test_momentum_moves_weights_strip_by_strip(terms, average, monkeypatch):
-    monkeypatch.setattr(contrastive_divergence, "SMALL_TERMS", terms)
-    X, how = rows(), settings(momentum=0.5, centered=True, average=average)
-    *_, (_, expected, _) = plain_training(X, start(X), how, 3)
-    assert_same(train(X, start(X), how)[-1].parameters, expected)
 
 
 @pytest.mark.parametrize("n_rows", [1, 10, 256])
@@ -402,11 +401,15 @@ def test_weight_decay_leaves_the_intercepts_alone():
 
 def test_what_the_settings_no_longer_ask_for_is_dropped():
     state = start(rows())
-    state = prepare(state, settings(momentum=0.5, average=0.1, n_chains=3))
+    state = prepare(
+        state, settings(momentum=0.5, average=0.1, persistent=True, n_chains=3)
+    )
     after = prepare(state, settings(average=0.2))
     assert after.velocity is after.chains is None
     assert after.average.weight == 0.2
-    kept = prepare(state, settings(momentum=0.5, average=0.1, n_chains=3))
+    kept = prepare(
+        state, settings(momentum=0.5, average=0.1, persistent=True, n_chains=3)
+    )
     assert kept.velocity is state.velocity
     assert kept.chains is state.chains
     assert kept.average is state.average
@@ -414,7 +417,9 @@ def test_what_the_settings_no_longer_ask_for_is_dropped():
 
 def test_chains_that_begin_in_another_epoch_are_others():
     first, later = (
-        prepare(start(rows(), epoch=epoch), settings(n_chains=50)).chains
+        prepare(
+            start(rows(), epoch=epoch), settings(persistent=True, n_chains=50)
+        ).chains
         for epoch in (0, 1)
     )
     assert (first != later).any()
@@ -430,16 +435,64 @@ def test_weights_decay_before_they_are_averaged():
 def test_binary_rows_are_not_grey_for_rounding():
     mean = rows().mean(axis=0)
     for square, grey in ((mean.sum() * (1 - 1e-9), False), (mean.sum() * 0.9, True)):
-        assert start(rows(), visible_square=square).signal()[1] == grey
+        assert Moments(mean, square, N_ROWS).signal()[1] == grey
 
 
-@pytest.mark.parametrize("form", [Stacked, Apart])
+@pytest.mark.parametrize("form", [Dense, Sparse])
 def test_restored_parameters_are_arrays_of_their_own(form):
     mu = np.full(N_FEATURES, 0.3)
     model = random_model(N_FEATURES, N_COMPONENTS)
     taken = form.take(model, mu)
-    restored = taken.restore(mu)
-    for part in taken:
+    restored = taken.restore()
+    for part in taken.arrays:
         part[...] = 0
     assert_same(restored, model)
     assert all(part.flags.c_contiguous for part in restored)
+
+
+# -- the rows as they enter the positive phase -----------------------------------
+
+GREY = np.array(
+    [[1, 0.2, 0.9, 0, 0.5, 0], [0, 0.7, 0.7, 1, 0, 0.3], [0.1, 0.1, 0, 0, 1, 0.6]]
+)
+containers = pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+
+
+def loaded(X, index, how, shares=((0, 3),)):
+    """Return the rows that each share is given, one below the other."""
+    epoch = training._Epoch(X, start(X), how, Workers())
+    parts = []
+    for i, (first, end) in enumerate(shares):
+        share = Share(slice(first, end), None, None, None, None, None, Stream(0, i))
+        part = epoch.load(np.asarray(index), share)
+        parts.append(part.toarray() if sparse.issparse(part) else part)
+    return np.vstack(parts)
+
+
+@containers
+def test_the_rows_are_those_named_in_their_order(make):
+    X = rows()
+    index = [4, 0, 17]
+    np.testing.assert_array_equal(loaded(make(X), index, settings()), X[index])
+
+
+@containers
+def test_grey_rows_are_drawn_with_their_values_as_probabilities(make):
+    X = np.tile(GREY, (40_000, 1))
+    how, index = settings(statistics="states", draw_rows=True), np.arange(len(X))
+    drawn = loaded(make(X), index, how, [(0, 60_000), (60_000, 120_000)])
+    assert set(np.unique(drawn)) == {0, 1}
+    means = drawn.reshape(-1, *GREY.shape).mean(axis=0)
+    # Six standard errors: a false-alarm rate of 2e-9 each.
+    np.testing.assert_allclose(means, GREY, atol=6 * 0.5 / np.sqrt(40_000))
+    # Shares draw from streams of their own, and leave X alone.
+    assert (drawn[:60_000] != drawn[60_000:]).any()
+    np.testing.assert_array_equal(X[:3], GREY)
+    # Negative control: the rows as they are.
+    assert set(np.unique(loaded(make(X), index[:3], settings()))) > {0, 1}
+
+
+@containers
+def test_binarize_thresholds_the_rows(make):
+    how = settings(binarize=0.3)
+    np.testing.assert_array_equal(loaded(make(GREY), range(3), how), GREY > 0.3)

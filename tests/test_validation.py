@@ -8,14 +8,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from skrbm import BinaryCDRBM
+from skrbm._core.rows import Moments
 from skrbm._core.training import Settings
-from skrbm._hyperparameters import (
-    RULES,
-    auto,
-    hidden_start,
-    training_settings,
-    without_auto,
-)
+from skrbm._hyperparameters import RULES, auto, resolve
 
 NUMBER = ["a", None, [0.1], 1j, True, np.array([0.1])]
 WHOLE = [*NUMBER, 2.0, np.float64(2)]
@@ -207,8 +202,45 @@ def test_starts_beyond_single_precision(changes, X):
         make(**changes).fit(X)
 
 
-def test_numbers_of_any_type_are_taken(X):
-    make(learning_rate=Fraction(1, 10), weight_decay=Fraction(0)).fit(X)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rate": Fraction(1, 10), "weight_decay": Fraction(0)},
+        {"average": 10**30},
+        {"batch_size": 10**30},
+        {"n_jobs": 10**30},
+        {"n_iter_no_change": 10**30, "early_stopping": True},
+        {"verbose": np.uint8(0)},
+        {"momentum": np.longdouble("0.5")},
+    ],
+)
+@pytest.mark.filterwarnings(
+    "ignore:.*still rising:sklearn.exceptions.ConvergenceWarning"
+)
+def test_numbers_of_any_type_and_size_are_taken(changes, X):
+    make(**changes).fit(X)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_components": 10**30},
+        {"n_chains": 10**5000, "persistent": True},
+        {"learning_rate": Fraction(10**400)},
+        {"learning_rate": np.longdouble("1e-4000")},
+        {"momentum": Fraction(10**30 - 1, 10**30)},  # 1 in floating point
+        {"tol": 10**5000},
+    ],
+)
+def test_numbers_that_cannot_be_used_are_refused_by_name(changes, X):
+    with pytest.raises(ValueError, match=f"{next(iter(changes))} must be .*, got "):
+        make(**changes).fit(X)
+
+
+def test_decay_past_0_is_told_of_whatever_the_type(X):
+    changes = dict(learning_rate=Fraction(1, 2), weight_decay=Fraction(5))
+    with pytest.raises(ValueError, match=r"weight_decay=5 times learning_rate=0\.5"):
+        make(**changes).fit(X)
 
 
 AUTO = [name for name in RULES if "'auto'" in RULES[name].allowed]
@@ -217,32 +249,31 @@ AUTO = [name for name in RULES if "'auto'" in RULES[name].allowed]
 @pytest.mark.parametrize("persistent", [False, True])
 @pytest.mark.parametrize("name", AUTO)
 def test_auto_stands_for_an_allowed_value(name, persistent, X):
-    make(persistent=persistent, **{name: "auto"}).fit(X)
-    parameters = make(persistent=persistent, **{name: "auto"}).get_params()
-    if name == "hidden_intercept_init":
-        assert hidden_start(parameters) == (-1 if persistent else -2)
-        return
+    rbm = make(persistent=persistent, **{name: "auto"}).fit(X)
+    value = getattr(resolve(rbm, seen(), len(X)), name)
+    RULES[name](name, value)
+    assert value != "auto"
+    other = {
+        "learning_rate_schedule": ("constant", "linear"),
+        "hidden_intercept_init": (-2, -1),
+    }
+    if name in other:
+        assert value == other[name][persistent]
 
-    def settings(signal, *, grey):
-        p = without_auto(parameters, n_rows=len(X), signal=signal)
-        return p, training_settings(p, grey=grey)
 
-    p, strong = settings(20.0, grey=True)
-    if name == "statistics":
-        assert not strong.sample_statistics
-        assert not strong.sample_rows
-        for grey in (False, True):
-            _, weak = settings(5.0, grey=grey)
-            assert weak.sample_statistics
-            assert weak.sample_rows is grey
-        return
-    RULES[name](name, p[name])
-    assert p[name] != "auto"
-    if name == "n_chains":
-        assert strong.n_chains == (200 if persistent else None)
-    elif name != "n_iter":
-        field = {"learning_rate_schedule": "schedule"}.get(name, name)
-        assert getattr(strong, field) == p[name]
+def seen(variance=20.0, *, grey=False):
+    """Return moments of rows with this variance in all, added up over columns."""
+    mean = np.full(round(4 * variance), 0.5)
+    square = float(mean @ mean) + variance * (0.9 if grey else 1)
+    return Moments(mean, square, 60)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_weak_signals_are_sampled(grey):
+    strong = resolve(make(), seen(20.0, grey=grey), 60)
+    assert (strong.statistics, strong.draw_rows) == ("probabilities", False)
+    weak = resolve(make(), seen(5.0, grey=grey), 60)
+    assert (weak.statistics, weak.draw_rows) == ("states", grey)
 
 
 def resolved(**changes):
@@ -261,7 +292,6 @@ def resolved(**changes):
         (10**6, 16, 5e-4 / 16),
         (10**6, 128, 2.5e-4),
         (10**6, 256, 5e-4),
-        (10**6, np.uint8(255), 5e-4 * 255 / 256),
         (10**6, 1000, 5e-4),
         (10, 1000, 1e-3),
     ],
@@ -299,7 +329,6 @@ def test_what_is_sampled_needs_no_weight_decay(statistics, signal, decays):
         (250, 16, 0.25, 0.25),
         (250, 64, 0.125, 0.25),
         (1, 16, 0.1, 0.25),
-        (4000, np.uint8(64), 0.25, 0.25),
     ],
 )
 def test_auto_learning_rates(n_rows, n_components, rate, persistent_rate):
@@ -335,10 +364,11 @@ def test_auto_follows_the_number_of_hidden_units(n_components, n_chains, cost):
 
 
 def test_every_hyper_parameter_of_training_reaches_it():
-    given = BinaryCDRBM(
-        5,
+    given = dict(
+        n_components=5,
         learning_rate=0.3,
         batch_size=7,
+        n_iter=13,
         n_gibbs_steps=3,
         persistent=True,
         n_chains=11,
@@ -350,32 +380,30 @@ def test_every_hyper_parameter_of_training_reaches_it():
         sparsity_cost=0.4,
         learning_rate_schedule="cosine",
         average=0.03,
+        weight_scale=0.02,
+        visible_intercept_init=0.7,
+        hidden_intercept_init=-0.8,
         shuffle=False,
+        early_stopping=True,
+        n_iter_no_change=6,
+        tol=0.09,
         binarize=0.6,
-    ).get_params()
-    assert training_settings(given, grey=True) == Settings(
-        learning_rate=0.3,
-        batch_size=7,
-        schedule="cosine",
-        n_gibbs_steps=3,
-        n_chains=11,
-        sample_statistics=True,
-        sample_rows=True,
-        centered=False,
-        momentum=0.5,
-        weight_decay=0.01,
-        sparsity_target=0.2,
-        sparsity_cost=0.4,
-        average=0.03,
-        shuffle=False,
-        binarize=0.6,
+        verbose=True,
     )
-    assert not training_settings(given, grey=False).sample_rows
-    other = given | {"persistent": False, "average": np.int64(1)}
-    assert training_settings(other, grey=False).n_chains is None
-    assert type(training_settings(other, grey=False).average) is int
-    other["average"] = np.float16(0.5)
-    assert type(training_settings(other, grey=False).average) is float
+    assert resolve(BinaryCDRBM(**given), seen(), 60) == Settings(**given)
+    # All of them but what is used before training, or beside it.
+    beside = {"validation_fraction", "warm_start", "n_jobs", "random_state"}
+    assert given.keys() == RULES.keys() - beside
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(np.int64(1), int), (np.float16(0.5), float)]
+)
+def test_numbers_of_any_type_become_those_of_python(value, kind):
+    settings = resolve(make(average=value, n_components=np.uint8(255)), seen(), 10**6)
+    assert type(settings.average) is kind
+    assert type(settings.n_components) is int
+    assert settings.weight_decay == pytest.approx(5e-4 * 255 / 256)
 
 
 def test_auto_batches_averages_and_schedules():

@@ -6,10 +6,11 @@ from enumeration import toss
 
 from skrbm import BinaryCDRBM
 from skrbm._core.contrastive_divergence import MiniBatch
-from skrbm._core.parameters import Parameters, Stacked
+from skrbm._core.layers import Dense
+from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import PHASES, Stream
-from skrbm._core.threads import Crew
-from skrbm._resources import draw_root
+from skrbm._core.threads import Workers
+from skrbm._hyperparameters import root_of
 
 # The original: one row at a time, in order, sampled states throughout.
 ORIGINAL = {
@@ -43,7 +44,7 @@ c = [0, 0.1, 0]
 
 
 def _root(seed):
-    return draw_root(np.random.RandomState(seed))
+    return root_of(np.random.RandomState(seed))
 
 
 def _drawn(x, draws):
@@ -53,12 +54,12 @@ def _drawn(x, draws):
 
 def test_the_update_of_the_worked_example():
     zero = Parameters(np.zeros((4, 3)), np.zeros(4), np.zeros(3))
-    mu, new = np.zeros(4), Stacked.take(zero, np.zeros(4))
-    batch = MiniBatch(new, mu, 1, Stream, crew=Crew(), sample_statistics=True)
-    batch.S[:, :-1] = -np.array([v0, v1])
-    batch.H[...] = [h0, h1]
-    batch.add_gradient(new, 0.1, lam=np.zeros(3))
-    new = new.restore(mu)
+    new = Dense.take(zero, np.zeros(4))
+    batch = MiniBatch(new, 1, 3, None, Stream, sample_statistics=True)
+    batch.S[:, :-1] = [v0, v1]
+    batch.H[...], batch.rows = [h0, h1], [batch.S]
+    batch.add_gradient(new, 0.1, np.zeros(3), 0.0, Workers())
+    new = new.restore()
     np.testing.assert_allclose(new.W, W)
     np.testing.assert_allclose(new.b, b)
     np.testing.assert_allclose(new.c, c)

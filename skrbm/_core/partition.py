@@ -7,11 +7,11 @@ import itertools
 import numpy as np
 from scipy.special import logsumexp
 
-from skrbm._core.blocks import is_long_call, rows_a_call
 from skrbm._core.operations import quiet, sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
+from skrbm._core.rows import pieces
 from skrbm._core.sampling import ANNEAL, Stream, bernoulli, gibbs_chain
-from skrbm._core.threads import Crew, cut
+from skrbm._core.threads import Workers, worth_sharing
 from skrbm._core.types import Array
 
 # Elements of a block of the enumeration: 8 MB in double precision.
@@ -25,7 +25,7 @@ def states(n_units: int) -> Array:
     return np.arange(1 << n_units)[:, None] >> np.arange(n_units) & 1
 
 
-def exact(parameters: Parameters, crew: Crew) -> float:
+def exact(parameters: Parameters, workers: Workers) -> float:
     """Return log Z by summing over all states of the smaller layer.
 
         Z = sum_h exp(c'h) prod_i (1 + exp(b_i + (Wh)_i))
@@ -45,7 +45,7 @@ def exact(parameters: Parameters, crew: Crew) -> float:
         x = x_inner + h @ W.T[n_inner:]
         return float(logsumexp(log_weight + softplus(x).sum(axis=1)) + h @ c[n_inner:])
 
-    return float(logsumexp(crew.map(block, list(outer))))
+    return float(logsumexp(workers.map(block, list(outer))))
 
 
 def log_partition_of_base(b: Array, n_components: int) -> float:
@@ -60,6 +60,7 @@ def anneal(
     betas: Array,
     v: Array,
     rng: Stream,
+    workers: Workers,
 ) -> tuple[Array, Array]:
     """Carry rows along a path of temperatures; return log weights and last rows.
 
@@ -75,13 +76,13 @@ def anneal(
     slope = (b - base).astype(np.float64)
     log_weight = np.zeros(len(v))
     a = times(v, W) + c
-    for now, then in itertools.pairwise(betas.astype(W.dtype)):
+    for now, then in workers.steps(itertools.pairwise(betas.astype(W.dtype))):
         log_weight += np.float64(then - now) * (v @ slope)
         log_weight += softplus(then * a).sum(axis=1, dtype=np.float64)
         log_weight -= softplus(now * a).sum(axis=1, dtype=np.float64)
-        h = bernoulli(sigmoid(then * a), rng, out=a)
-        x = times_transposed(then * h, W)
-        v = bernoulli(sigmoid(x, (1 - then) * base + then * b), rng, out=x)
+        h = bernoulli(sigmoid(then * a), rng, scratch=a)
+        p = sigmoid(times_transposed(then * h, W), (1 - then) * base + then * b)
+        v = bernoulli(p, rng, scratch=p).astype(W.dtype)
         a = times(v, W) + c
     return log_weight, v
 
@@ -92,7 +93,7 @@ def annealed(
     betas: Array,
     n_chains: int,
     root: int,
-    crew: Crew,
+    workers: Workers,
     *,
     start: Array | None,
     n_gibbs_steps: int,
@@ -111,18 +112,17 @@ def annealed(
     def run(chains: slice) -> tuple[Array, Array]:
         rng = Stream(root, ANNEAL, chains.start)
         n = chains.stop - chains.start
-        v = bernoulli(np.tile(mean, (n, 1)), rng)
-        forward, v = anneal(parameters, base, betas, v, rng)
+        v = bernoulli(np.tile(mean, (n, 1)), rng).astype(mean.dtype)
+        forward, v = anneal(parameters, base, betas, v, rng, workers)
         if start is not None:
             v = start[chains]
-        v = gibbs_chain(parameters, v, n_gibbs_steps, rng)
-        backward, _ = anneal(parameters, base, betas[::-1], v, rng)
+        v = gibbs_chain(parameters, v, n_gibbs_steps, rng, workers)
+        backward, _ = anneal(parameters, base, betas[::-1], v, rng, workers)
         return forward, backward
 
     n_weights = parameters.W.size
-    together = rows_a_call(n_weights, _CHAINS)
-    groups = cut(n_chains, -(-n_chains // together))
-    parts = crew.map(run, groups, share=is_long_call(together, n_weights))
+    share = worth_sharing(n_chains * len(betas) * n_weights, n_weights)
+    parts = workers.map(run, pieces(n_chains, n_weights, _CHAINS), share=share)
     forward, backward = (np.concatenate(part) for part in zip(*parts, strict=True))
     return forward, backward
 

@@ -28,9 +28,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skrbm._core.blocks import ROWS_AT_ONCE
 from skrbm._core.operations import quiet, sigmoid, softplus, times
 from skrbm._core.parameters import Parameters
+from skrbm._core.rows import ROWS_AT_ONCE
 from skrbm._core.types import Array, DType, Rows, dense
 
 # Units of a block, whose products stay in the second-level cache.  Every block has
@@ -40,9 +40,8 @@ _UNITS = 1024
 # Products, of several groups, that are worked out at once.
 _PRODUCTS = 1 << 16
 _LARGEST_GROUP = 4
-# With so many weights calls of numpy are long enough for threads not to be in each
-# other's way.  A row takes as long as so many terms of a product for each weight.
-_SHARED_WEIGHTS, _TERMS_A_WEIGHT = 1 << 15, 16
+# A row takes as long as so many terms of a product for each weight.
+TERMS_A_WEIGHT = 16
 # Tables pay for a full block, and for these fewer rows with so many weights; with more
 # weights a few rows are not worth the memory.
 _FEW_ROWS, _FEW_ROWS_WEIGHTS = 8, range(1 << 13, 1 << 20)
@@ -61,8 +60,6 @@ class PseudoLikelihood:
     def __init__(self, parameters: Parameters, *, n_rows: int | None = None) -> None:
         W = parameters.W
         self.parameters = parameters
-        # Of a row, as terms of a product, or 0 where threads are not to share rows.
-        self.cost = _TERMS_A_WEIGHT * W.size if W.size >= _SHARED_WEIGHTS else 0
         n_rows = n_rows or ROWS_AT_ONCE
         self.rows_at_once = min(n_rows, ROWS_AT_ONCE)
         self.size = 0  # of a group, where there are tables

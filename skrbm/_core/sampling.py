@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import sparse
 
 from skrbm._core.energy import hidden_probabilities, visible_probabilities
 from skrbm._core.operations import quiet, sigmoid
 from skrbm._core.parameters import Parameters
-from skrbm._core.types import Array, DType, Rows, is_sparse
+from skrbm._core.threads import Workers
+from skrbm._core.types import Array, Rows, is_sparse
 
 # What a stream of random numbers is for: the first part of its key.
 (
@@ -33,10 +32,6 @@ N_WORDS = 1 << 15
 # Fewer draws than this take a uniform number each: that costs more, but less than the
 # calls that it takes to do with 15 bits.
 _FEW_DRAWS = 2048
-# Such numbers that are drawn at a time, for several calls.
-_AHEAD = 8192
-# The bits of a number in double precision that one in single precision has too.
-_SINGLE_PRECISION = np.uint64((1 << 64) - (1 << 29))
 # Below this probability `draw_rare` draws a unit at a discount.  The logit is a little
 # low, so that rounding never decides.
 _RARE = 1 / 128
@@ -53,68 +48,36 @@ class Stream(np.random.Generator):
     def __init__(self, root: int, *key: int) -> None:
         super().__init__(np.random.SFC64(np.random.SeedSequence(root, spawn_key=key)))
         self._address = (root, *key)
-        self._parts: dict[int, Stream] = {}
-        self._ahead: dict[tuple[int, ...], Iterator[Array]] = {}
+        self._parts: list[Stream] = []
 
-    def part(self, i: int) -> Stream:
-        """Return stream i of those that belong to parts of what this one is for."""
-        if i not in self._parts:
-            self._parts[i] = Stream(*self._address, i)
-        return self._parts[i]
-
-    def few_uniforms(self, shape: tuple[int, ...]) -> Array:
-        """Return uniform numbers in single precision, for calls that want only a few.
-
-        They have 53 bits and are rounded down, which changes no comparison u < p with a
-        p of that precision.  Those for the next calls with the same shape are drawn
-        ahead.
-        """
-        try:
-            return next(self._ahead[shape])
-        except (KeyError, StopIteration):
-            n_calls = _AHEAD // max(1, math.prod(shape)) or 1
-            uniforms = self.random((n_calls, *shape))
-            bits = uniforms.view(np.uint64)
-            bits &= _SINGLE_PRECISION
-            self._ahead[shape] = iter(uniforms.astype(np.float32))
-            return next(self._ahead[shape])
+    def parts(self, n: int) -> list[Stream]:
+        """Return streams for n parts of what this one is for, itself for the first."""
+        for i in range(len(self._parts) + 1, n):
+            self._parts.append(Stream(*self._address, i))
+        return [self, *self._parts[: n - 1]]
 
 
-def bernoulli(p: Array, rng: Stream, out: Array | None = None) -> Array:
-    """Draw 1 with probability p and 0 otherwise, elementwise and exactly.
+def bernoulli(p: Array, rng: Stream, scratch: Array | None = None) -> Array:
+    """Return booleans that are True with probability p, elementwise and exactly.
 
-    A p outside [0, 1] counts as 0 or 1.  ``out`` may be p itself, or an array of
-    booleans.
+    A p outside [0, 1] counts as 0 or 1, but not where there is ``scratch``, a place for
+    intermediate values, which may be p itself.
     """
     if p.size < _FEW_DRAWS:
-        on = rng.random(p.shape) < p
-    else:
-        within = np.clip(p, 0, 1)
-        on = toss(within, rng, scratch=within)
-    if out is None:
-        return on.astype(p.dtype)
-    out[...] = on
-    return out
+        return rng.random(p.shape) < p
+    if scratch is None:
+        p = scratch = np.clip(p, 0, 1)
+    scaled = np.multiply(p, N_WORDS, out=scratch)
+    return settle(scaled, random_words(p.shape, rng), rng)
 
 
 def drawn(rows: Rows, rng: Stream) -> Rows:
     """Return rows whose values are drawn, each with itself as its probability."""
     if not is_sparse(rows):
-        return bernoulli(rows, rng)
+        return bernoulli(rows, rng).astype(rows.dtype)
     rows = rows.copy()
-    rows.data = bernoulli(rows.data, rng)
+    rows.data[...] = bernoulli(rows.data, rng)
     return rows
-
-
-def toss(p: Array, rng: Stream, scratch: Array) -> Array:
-    """Return booleans that are True with probability p, in [0, 1].
-
-    May overwrite ``scratch``, which may be p itself.
-    """
-    if p.size < _FEW_DRAWS and p.dtype.char == "f":  # else the rounding would show
-        return rng.few_uniforms(p.shape) < p
-    scaled = np.multiply(p, N_WORDS, out=scratch)
-    return settle(scaled, random_words(p.shape, rng), rng)
 
 
 def draw_rare(x: Array, rng: Stream) -> tuple[Array, Array]:
@@ -127,12 +90,12 @@ def draw_rare(x: Array, rng: Stream) -> tuple[Array, Array]:
     """
     if x.size < _FEW_DRAWS:
         p = sigmoid(x).T
-        row, unit = np.nonzero(toss(p, rng, scratch=p))  # the same draws as dense rows
+        row, unit = np.nonzero(bernoulli(p, rng))  # the same draws as dense rows
         return unit, row
     logits = x.reshape(-1)
     frequent = np.flatnonzero(logits > _RARE_LOGIT)
     if len(frequent) > x.size >> 4:
-        on = np.flatnonzero(toss(sigmoid(logits), rng, scratch=logits))
+        on = np.flatnonzero(bernoulli(sigmoid(logits), rng, scratch=logits))
     else:
         candidates = successes(x.size, _RARE, rng)
         candidates = candidates[logits[candidates] <= _RARE_LOGIT]
@@ -181,35 +144,19 @@ def settle(scaled: Array, words: Array, rng: np.random.Generator) -> Array:
     return on
 
 
-def rows_of(
-    places: Sequence[tuple[Array, Array]], shape: tuple[int, int], dtype: DType
-) -> Rows:
-    """Return rows with ones at the places given, as rows and columns.
-
-    CSR if at most one in ten units is on: a product with CSR costs about ten times as
-    much for each.
-    """
-    n_on = sum(len(row) for row, _ in places)
-    if 10 * n_on > math.prod(shape):
-        rows = np.zeros(shape, dtype)
-        for place in places:
-            rows[place] = 1
-        return rows
-    row, column = (np.concatenate(part) for part in zip(*places, strict=True))
-    return sparse.coo_array((np.ones(n_on, dtype), (row, column)), shape).tocsr()
-
-
 @quiet
-def gibbs_chain(parameters: Parameters, v: Rows, n_steps: int, rng: Stream) -> Array:
+def gibbs_chain(
+    parameters: Parameters, v: Rows, n_steps: int, rng: Stream, workers: Workers
+) -> Array:
     """Return v after ``n_steps`` times h ~ P(h | v), v ~ P(v | h)."""
-    for step in range(n_steps):
+    for step in workers.steps(range(n_steps)):
         p = hidden_probabilities(parameters, v)
         if step == 0 and np.isnan(p).any():
             raise ValueError(
                 "X has values too large for a Markov chain to start from in "
                 f"{p.dtype}. Scale them to [0, 1]."
             )
-        h = bernoulli(p, rng, out=p)
+        h = bernoulli(p, rng, scratch=p).astype(p.dtype)
         p = visible_probabilities(parameters, h)
-        v = bernoulli(p, rng, out=p)
+        v = bernoulli(p, rng, scratch=p).astype(p.dtype)
     return np.asarray(v)

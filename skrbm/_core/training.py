@@ -8,16 +8,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from skrbm._core.averaging import ROWS_BETWEEN, Average
-from skrbm._core.contrastive_divergence import MiniBatch
-from skrbm._core.operations import quiet
-from skrbm._core.parameters import Apart, Parameters, Stacked, zeros_like
-from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli
-from skrbm._core.threads import Crew
+from skrbm._core.contrastive_divergence import MiniBatch, Share
+from skrbm._core.layers import Dense, Layers, Sparse
+from skrbm._core.operations import quiet, sum_rows
+from skrbm._core.parameters import Parameters, zeros_like
+from skrbm._core.rows import Moments, converted, rows_at
+from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli, drawn
+from skrbm._core.threads import Workers
 from skrbm._core.types import Array, Rows, is_sparse
 
 # The running mean of the hidden units looks back on so many mini-batches, as in
@@ -38,23 +41,33 @@ def hidden_mean_rate(n_rows: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Hyper-parameters of training; see `skrbm.BinaryCDRBM` for their meaning."""
+    """Hyper-parameters without "auto"; see `skrbm.BinaryCDRBM` for their meaning."""
 
     learning_rate: float
     batch_size: int
-    schedule: str = "constant"
+    n_components: int = 256
+    n_iter: int = 20
     n_gibbs_steps: int = 1
-    n_chains: int | None = None  # persistent chains; None for contrastive divergence
-    sample_statistics: bool = False
-    sample_rows: bool = False  # take values of the data as probabilities of being on
+    persistent: bool = False
+    n_chains: int = 200
+    statistics: str = "probabilities"
+    draw_rows: bool = False  # take values of the data as probabilities of being on
     centered: bool = True
     momentum: float = 0.0
     weight_decay: float = 0.0
-    sparsity_target: float = 0.0
+    sparsity_target: float = 0.1
     sparsity_cost: float = 0.0
+    learning_rate_schedule: str = "constant"
     average: float | int | None = None
+    weight_scale: float = 0.01
+    visible_intercept_init: float | str = "logit"
+    hidden_intercept_init: float = -1.0
     shuffle: bool = True
+    early_stopping: bool = False
+    n_iter_no_change: int = 5
+    tol: float = 1e-4
     binarize: float | None = None
+    verbose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +79,7 @@ class TrainingState:
     """
 
     parameters: Parameters
-    visible_mean: Array  # mu: (n_features,), the mean of the rows seen
-    n_rows_seen: int
+    seen: Moments  # of the rows; their mean is mu
     hidden_mean: Array  # lambda: (n_components,), a running mean
     root: int
     epoch: int = 0
@@ -75,25 +87,32 @@ class TrainingState:
     chains: Array | None = None  # (n_chains, n_components), states
     average: Average | None = None
     learning_rate: float = 0.0  # of the last update
-    visible_square: float = 0.0  # the mean of |v|^2 over the rows seen
-
-    def signal(self) -> tuple[float, bool]:
-        """Return how strong the data are as a signal, and whether they are grey.
-
-        That is the variance of the visible units, added up, times its share of what
-        binary units of the same means have: 1, or less where values between 0 and 1
-        make the rows grey.
-        """
-        mean, square = self.visible_mean, float(self.visible_mean @ self.visible_mean)
-        variance, binary = self.visible_square - square, float(mean.sum()) - square
-        # The share of values outside [0, 1], which have been warned of, has no meaning.
-        share = min(variance / binary, 1.0) if binary > 0 else 1.0
-        return variance * share, share < 1 - 1e-6
 
     def model(self) -> Parameters:
         """Return the parameters to use: the averaged ones where there are any."""
         average = self.average and self.average.value()
         return average or self.parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as arrays, numbers and tuples of them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
+            "parameters": tuple(self.parameters),
+            "seen": tuple(self.seen),
+            "velocity": self.velocity and tuple(self.velocity),
+            "average": self.average and self.average.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainingState:
+        """Return the state that `to_dict` was called of."""
+        velocity, average = values["velocity"], values["average"]
+        made = {
+            "parameters": Parameters(*values["parameters"]),
+            "seen": Moments(*values["seen"]),
+            "velocity": velocity and Parameters(*velocity),
+            "average": average and Average.from_dict(average),
+        }
+        return cls(**(values | made))
 
 
 def prepare(state: TrainingState, settings: Settings) -> TrainingState:
@@ -101,17 +120,15 @@ def prepare(state: TrainingState, settings: Settings) -> TrainingState:
     velocity, chains, average = state.velocity, state.chains, state.average
     if settings.momentum and velocity is None:
         velocity = zeros_like(state.parameters)
-    if settings.n_chains is not None and (
-        chains is None or len(chains) != settings.n_chains
-    ):
+    if settings.persistent and (chains is None or len(chains) != settings.n_chains):
         p = np.tile(state.hidden_mean, (settings.n_chains, 1))
-        chains = bernoulli(p, Stream(state.root, CHAINS, state.epoch))
+        chains = bernoulli(p, Stream(state.root, CHAINS, state.epoch)).astype(p.dtype)
     if average is None or average.weight != settings.average:
         average = None if settings.average is None else Average(settings.average)
     return replace(
         state,
         velocity=velocity if settings.momentum else None,
-        chains=chains if settings.n_chains is not None else None,
+        chains=chains if settings.persistent else None,
         average=average,
     )
 
@@ -121,20 +138,19 @@ def epochs(
     rows: Array | None,
     state: TrainingState,
     settings: Settings,
-    n_epochs: int,
-    crew: Crew,
+    workers: Workers,
 ) -> Iterator[TrainingState]:
-    """Yield the state after each of ``n_epochs`` passes over X, or ``rows`` of it."""
-    schedule = SCHEDULES[settings.schedule]
+    """Yield the state after each of ``n_iter`` passes over X, or ``rows`` of it."""
+    schedule, n_iter = SCHEDULES[settings.learning_rate_schedule], settings.n_iter
     state = prepare(state, settings)
     if rows is None:
         rows = np.arange(X.shape[0])
-    for done in range(n_epochs):
+    for done in range(n_iter):
 
         def rate(part: float, done: int = done) -> float:
-            return settings.learning_rate * schedule((done + part) / n_epochs)
+            return settings.learning_rate * schedule((done + part) / n_iter)
 
-        epoch = _Epoch(X, state, settings, crew)
+        epoch = _Epoch(X, state, settings, workers)
         epoch.run(rows, rate)
         state = epoch.end()
         yield state
@@ -150,19 +166,23 @@ class _Epoch:
 
     @quiet
     def __init__(
-        self, X: Rows, state: TrainingState, settings: Settings, crew: Crew
+        self, X: Rows, state: TrainingState, settings: Settings, workers: Workers
     ) -> None:
-        self.X, self.state, self.settings, self.crew = X, state, settings, crew
-        self.mu = state.visible_mean.astype(state.parameters.W.dtype)
+        self.X, self.state, self.settings, self.workers = X, state, settings, workers
+        mu = state.seen.mean.astype(state.parameters.W.dtype)
         self.hidden_mean = state.hidden_mean.copy()
         self.lam = self.hidden_mean  # the same array: the offset moves with the mean
         if not settings.centered:
             # Both offsets are zero then, and the formulas stay the same.
-            self.mu, self.lam = np.zeros_like(self.mu), np.zeros_like(self.lam)
-        take = functools.partial((Apart if is_sparse(X) else Stacked).take, mu=self.mu)
-        self.model = take(state.parameters)
-        self.velocity = state.velocity and take(state.velocity)
-        self.average = state.average and state.average.converted(take)
+            mu, self.lam = np.zeros_like(mu), np.zeros_like(self.lam)
+        layers: type[Layers] = Sparse if is_sparse(X) else Dense
+        self.model = layers.take(state.parameters, mu)
+        self.velocity: Layers | None = None
+        if state.velocity is not None:
+            self.velocity = layers.take(state.velocity, mu)
+        self.average = state.average and state.average.converted(
+            lambda mean: layers.take(mean, mu)
+        )
         self.chains = None if state.chains is None else state.chains.copy()
         self.stream = functools.cache(
             functools.partial(Stream, state.root, PHASES, state.epoch)
@@ -170,23 +190,20 @@ class _Epoch:
         self.mini_batches: dict[int, MiniBatch] = {}
         self.shrink, self.n_undecayed = 1.0, 0  # what `decay` has put off
         self.learning_rate = 0.0
-        # As arrays without dimensions, which take less time with small arrays.
-        self.sparsity_target = np.array(settings.sparsity_target, self.mu.dtype)
-        self.sparsity_cost = np.array(settings.sparsity_cost, self.mu.dtype)
 
     @quiet
     def end(self) -> TrainingState:
         """Return the state after the epoch."""
-        parameters, average = self.model.restore(self.mu), self.average
+        parameters, average = self.model.restore(), self.average
         if average is not None:
-            average = average.converted(lambda mean: mean.restore(self.mu))
+            average = average.converted(lambda mean: mean.restore())
             average.end_epoch(parameters)
         return replace(
             self.state,
             parameters=parameters,
             hidden_mean=self.hidden_mean,
             epoch=self.state.epoch + 1,
-            velocity=self.velocity and self.velocity.restore(self.mu),
+            velocity=None if self.velocity is None else self.velocity.restore(),
             chains=self.chains,
             average=average,
             learning_rate=self.learning_rate,
@@ -207,42 +224,49 @@ class _Epoch:
                 self.average.add(self.model, settings.batch_size)
 
     def mini_batch(self, n: int) -> MiniBatch:
-        """Return the buffers for mini-batches of n rows; the last may be short."""
+        """Return the room for mini-batches of n rows; the last may be short."""
         if n not in self.mini_batches:
             self.mini_batches[n] = MiniBatch(
                 self.model,
-                self.mu,
                 n,
-                self.stream,
+                len(self.lam),
                 self.chains,
-                crew=self.crew,
+                self.stream,
                 n_gibbs_steps=self.settings.n_gibbs_steps,
-                sample_statistics=self.settings.sample_statistics,
-                sample_rows=self.settings.sample_rows,
-                binarize=self.settings.binarize,
+                sample_statistics=self.settings.statistics == "states",
             )
         return self.mini_batches[n]
 
+    def load(self, index: Array, share: Share) -> Rows:
+        """Return the rows of a share, as they enter the positive phase."""
+        settings = self.settings
+        rows = rows_at(self.X, index[share.rows])
+        if settings.draw_rows or settings.binarize is not None or is_sparse(rows):
+            rows = converted(rows, self.lam.dtype, settings.binarize)
+        return drawn(rows, share.rng) if settings.draw_rows else rows
+
     def update(self, index: Array) -> None:
         """Follow the gradient of the mini-batch ``X[index]``."""
-        settings, mini_batch = self.settings, self.mini_batch(len(index))
-        mini_batch.run_phases(self.X, index)
+        settings, batch = self.settings, self.mini_batch(len(index))
+        batch.run_phases(functools.partial(self.load, index), self.workers)
 
-        mini_batch.move_towards_activity(
-            self.hidden_mean, hidden_mean_rate(mini_batch.n)
-        )
-        pull = None
-        if settings.sparsity_cost:
-            # Hinton (2010), section 11: the derivative of the cross-entropy of the
-            # target and the running mean, at the input of each hidden unit.
-            pull = self.sparsity_cost * (self.sparsity_target - self.hidden_mean)
+        mean, rate = self.hidden_mean, hidden_mean_rate(batch.n)
+        mean *= 1 - rate
+        mean += (rate / batch.n) * sum_rows(batch.H0)
+        # Hinton (2010), section 11: the derivative of the cross-entropy of the target
+        # and the running mean, at the input of each hidden unit.
+        pull = settings.sparsity_cost * (settings.sparsity_target - mean)
 
-        target, keep, onto = self.model, 1.0, None
+        target = self.model if self.velocity is None else self.velocity
         if self.velocity is not None:
-            target, keep, onto = self.velocity, settings.momentum, self.model
-        mini_batch.add_gradient(
-            target, self.learning_rate, self.lam, keep=keep, pull=pull, onto=onto
-        )
+            for change in self.velocity.arrays:
+                change *= settings.momentum
+        batch.add_gradient(target, self.learning_rate, self.lam, pull, self.workers)
+        if self.velocity is not None:
+            for part, change in zip(
+                self.model.arrays, self.velocity.arrays, strict=True
+            ):
+                part += change
 
     def decay(self, *, now: bool) -> None:
         """Shrink the weights, every few small mini-batches for all of them at once."""
