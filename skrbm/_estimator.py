@@ -13,30 +13,39 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, check_is_fitted
 
 import skrbm
 from skrbm import _fitting
 from skrbm._core import energy
+from skrbm._core.mixing import is_stuck
 from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
 from skrbm._core.rows import converted, map_rows, pieces
 from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
+from skrbm._core.tempering import Run, Tempering
 from skrbm._core.threads import Workers, worth_sharing
 from skrbm._core.training import Settings, TrainingState
-from skrbm._core.types import Array, DType, Rows
+from skrbm._core.types import Array, DType, Rows, dense
 from skrbm._hyperparameters import (
+    MOST,
     RULES,
     check_parameters,
     resolve,
     root_of,
+    temperatures,
     workers_for,
 )
 from skrbm._validation import check_rows, integer, refuse_times, seed
+from skrbm._warnings import warn
 
 Auto: TypeAlias = Literal["auto"]
+
+# Steps, and rows, from which on it shows whether chains move between groups.
+ENOUGH = 50
 
 # Queries of models with up to so many weights run in double precision.
 SMALL = 1 << 14
@@ -57,8 +66,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     Every mini-batch follows the mean of v h' over its rows less the mean over
     rows that k Gibbs steps reach (CD-k [1]_), in centred coordinates [3]_.
-    Contrastive divergence trains features; for densities use
-    ``persistent=True`` [2]_: an "auto" learning rate, schedule, weight decay,
+    Contrastive divergence trains features.  Its models can give most of their
+    probability to rows unlike any row trained on: do not use them as densities.  For
+    those use ``persistent=True`` [2]_: an "auto" learning rate, schedule, weight decay,
     sparsity cost or start then takes the value that persistent chains need.
 
     Parameters
@@ -83,8 +93,16 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Whether the negative phase goes on with chains that live as long as
         training does [2]_, instead of starting at the data each time.
     n_chains : int or "auto", default="auto"
-        Number of persistent chains [2]_.  "auto" is 200, less for more than 64 hidden
-        units (``12800 // n_components``), 50 at least.
+        Number of persistent chains [2]_, at all temperatures together.  "auto" is 200,
+        less for more than 64 hidden units (``12800 // n_components``), 50 at least.
+    n_temperatures : int or "auto", default="auto"
+        With persistent chains: the number of inverse temperatures that the chains stand
+        at, from fair coins at 0 to the model at 1 [9]_.  Neighbours exchange their
+        states, so that chains move between separate groups of rows, and the model gives
+        each group its share.  The chains at 1 enter the gradient.  Raise it, and
+        `n_chains` with it, if `fit` says that groups were lost; 1 turns it off.  "auto"
+        is 5, and 1 for models of more than 32,768 weights or 500 columns: on some of
+        these fewer chains in the gradient cost more than exchanges gain.
     statistics : {"auto", "probabilities", "states"}, default="auto"
         What enters the gradient: the probabilities of the hidden units, or states
         drawn from them; then rows with values between 0 and 1 are drawn too, anew
@@ -144,7 +162,8 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         `early_stopping` that one is kept if no epoch is better.
     early_stopping : bool, default=False
         Whether to hold rows out, stop when their score no longer rises [8]_, and
-        keep the best epoch.
+        keep the best epoch.  The score is the log-likelihood where ``history_`` has it,
+        and a rise counts beyond twice its error; else it is the pseudo-log-likelihood.
     validation_fraction : float, default=0.1
         Share of the rows that early stopping holds out, in (0, 1).
     n_iter_no_change : int, default=5
@@ -185,8 +204,11 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         ``mean_activity`` of the hidden units, shares of ``dead_units`` and
         ``saturated_units`` (on, or off, in less than 0.1 % of them).  Further
         ``relative_update`` (norm of the epoch's change of W over that of W),
-        ``learning_rate``, ``validation_score`` (nats) and ``seconds``.  The gap and
-        the score are NaN without ``early_stopping``.
+        ``learning_rate``, ``validation_score`` (the pseudo-log-likelihood of held-out
+        rows, nats) and ``seconds``.  The gap and the score are NaN without
+        ``early_stopping``.  With persistent chains at several temperatures
+        ``log_likelihood`` (nats, mean of held-out rows, else of the few fixed ones) and
+        its standard error ``log_likelihood_error``; NaN where the chains cannot tell.
     n_features_in_ : int
         Number of visible units.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -226,6 +248,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
        with warm restarts. ICLR.
     .. [8] L. Prechelt (1998). Early stopping, but when? In: Neural networks:
        tricks of the trade. Springer.
+    .. [9] G. Desjardins, A. Courville, Y. Bengio, P. Vincent and O. Delalleau (2010).
+       Tempered Markov chain Monte Carlo for training of restricted Boltzmann
+       machines. AISTATS.
 
     Examples
     --------
@@ -247,6 +272,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         n_gibbs_steps: int = 1,
         persistent: bool = False,
         n_chains: int | Auto = "auto",
+        n_temperatures: int | Auto = "auto",
         statistics: Literal["auto", "probabilities", "states"] = "auto",
         centered: bool = True,
         momentum: float = 0.0,
@@ -278,6 +304,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self.n_gibbs_steps = n_gibbs_steps
         self.persistent = persistent
         self.n_chains = n_chains
+        self.n_temperatures = n_temperatures
         self.statistics = statistics
         self.centered = centered
         self.momentum = momentum
@@ -696,6 +723,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         v: Any,
         n_steps: int = 1,
         *,
+        n_temperatures: int = 1,
         random_state: int | np.random.RandomState | None = None,
     ) -> Array:
         """Take Gibbs steps from given rows: h ~ P(h | v), then v ~ P(v | h).
@@ -706,6 +734,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Rows of visible units to start from.
         n_steps : int, default=1
             Number of steps.
+        n_temperatures : int, default=1
+            With more than one, each row starts that many chains, at several
+            temperatures, which exchange their states as in `sample`.
         random_state : int, RandomState instance or None, default=None
             Randomness of this call.  None takes numpy's global generator and not
             the estimator's own seed, with which the calls of a loop would all
@@ -723,22 +754,30 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         model, v = self._model(), self._rows(v)
         integer(1)("n_steps", n_steps)
+        integer(1, MOST)("n_temperatures", n_temperatures)
         seed("random_state", random_state)
         root = root_of(random_state)
-        return self._chains(model, v, self.binarize, n_steps, root, GIBBS)
+        if n_temperatures == 1:
+            return self._chains(model, v, self.binarize, n_steps, root, GIBBS)
+        start = converted(dense(v), model.W.dtype, self.binarize)
+        run, _ = self._ladders(model, start, int(n_temperatures), n_steps, root, GIBBS)
+        return run.v.astype(bool)
 
     def sample(
         self,
         n_samples: int = 1,
         *,
         n_gibbs_steps: int = 1000,
+        n_temperatures: int | Auto = "auto",
         random_state: int | np.random.RandomState | None = None,
     ) -> Array:
-        """Draw rows from the model, each from a Markov chain of its own.
+        """Draw rows from the model, each from Markov chains of its own.
 
         Chains start from independent units, on as often as in the training rows,
-        and take ``n_gibbs_steps`` steps.  How many it takes to forget the start
-        depends on the model; compare two numbers of steps.
+        and take ``n_gibbs_steps`` steps.  Each row has chains at several temperatures
+        that exchange their states, so that separate groups of rows come in their
+        shares; the first half of the steps spaces the temperatures.  How many steps it
+        takes depends on the model: `skrbm.metrics.sampling_diagnostics` tells.
 
         Parameters
         ----------
@@ -746,6 +785,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             Number of rows.
         n_gibbs_steps : int, default=1000
             Length of each chain.
+        n_temperatures : int or "auto", default="auto"
+            Number of temperatures; 1 takes plain Gibbs steps.  "auto" is as for
+            training: 5, and 1 for large models.
         random_state : int, RandomState instance or None, default=None
             Randomness of this call; None takes that of the estimator.
 
@@ -759,18 +801,61 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         NotFittedError, TypeError, ValueError
             If there is no model, a parameter is not finite or has another shape, or an
             argument is not allowed.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If chains stay in separate groups of rows: how many rows come from each is
+            then a matter of where the chains started.
         """
         model = self._model()
         integer(1)("n_samples", n_samples)
         integer(1)("n_gibbs_steps", n_gibbs_steps)
+        RULES["n_temperatures"]("n_temperatures", n_temperatures)
         if random_state is None:
             random_state = self.random_state
         seed("random_state", random_state)
         root = root_of(random_state)
+        if n_temperatures == "auto":
+            n_temperatures = temperatures(*model.W.shape)
         start = self.visible_mean_.astype(model.W.dtype)
         p = np.tile(start, (n_samples, 1))
         v = bernoulli(p, Stream(root, SAMPLE)).astype(p.dtype)
-        return self._chains(model, v, None, n_gibbs_steps, root, SAMPLE)
+        run, _ = self._ladders(
+            model, v, int(n_temperatures), n_gibbs_steps, root, SAMPLE
+        )
+        if min(n_samples, n_gibbs_steps) >= ENOUGH and is_stuck(run):
+            warn(
+                f"The chains stayed in separate groups of rows for {n_gibbs_steps} "
+                "steps: how many rows come from each group is not what the model says. "
+                "Use more n_gibbs_steps, or more temperatures than "
+                f"n_temperatures={n_temperatures}.",
+                ConvergenceWarning,
+            )
+        return run.v.astype(bool)
+
+    def _ladders(
+        self,
+        model: Parameters,
+        v: Array,
+        n_temperatures: int,
+        n_steps: int,
+        root: int,
+        purpose: int,
+        *,
+        record: bool = False,
+    ) -> tuple[Run, Array]:
+        """Run ladders from rows v, half of the time to space their temperatures.
+
+        Return these too.
+        """
+        betas = np.linspace(0, 1, n_temperatures) if n_temperatures > 1 else np.ones(1)
+        n_rounds = 5 if n_steps >= ENOUGH else 0
+        with workers_for(self.n_jobs) as workers:
+            ladders = Tempering(model, betas, v, root, purpose, workers)
+            ladders.adapt(n_rounds, n_steps // 10)
+            n_left = n_steps - n_rounds * (n_steps // 10)
+            return ladders.run(n_left, record=record), ladders.betas
 
     def _chains(
         self,

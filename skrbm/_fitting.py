@@ -11,14 +11,18 @@ import numpy as np
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
-from skrbm._core.monitoring import Measures, Monitor
+from skrbm._core.energy import free_energy
+from skrbm._core.mixing import LARGE_SHIFT, STUCK, SURE, mixing
+from skrbm._core.monitoring import Likelihood, LikelihoodMeter, Measures, Monitor
 from skrbm._core.parameters import initial_parameters
 from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
 from skrbm._core.rows import Moments, converted, map_rows, moments
-from skrbm._core.sampling import INITIALISE, MONITOR, SPLIT, Stream
+from skrbm._core.sampling import INITIALISE, METER, MONITOR, SPLIT, Stream
+from skrbm._core.tempering import Tempering
 from skrbm._core.threads import Workers
 from skrbm._core.training import Settings, TrainingState, epochs
 from skrbm._core.types import Array, Rows, dense, is_sparse
+from skrbm._hyperparameters import FEW_ROWS, temperatures
 from skrbm._warnings import warn
 from skrbm.exceptions import DivergenceError
 
@@ -34,7 +38,13 @@ MANY_UNITS = 0.05
 WATCHED_VALUES = 1 << 22
 
 # What `history_` holds of each epoch.
-MEASURES = (*Measures._fields, "validation_score", "seconds")
+MEASURES = (
+    *Measures._fields,
+    "validation_score",
+    "log_likelihood",
+    "log_likelihood_error",
+    "seconds",
+)
 
 # Epochs in which a held-out score has to fall from the start to be worth a warning.
 FALLING = 5
@@ -49,6 +59,7 @@ class Outcome(NamedTuple):
     error: DivergenceError | None
     n_kept: int  # of these epochs, those up to the state; 0 if it is from before
     since_best: int = 0  # epochs whose held-out score did not count as better
+    lost: bool = False  # whether the model has lost groups of rows
 
 
 def new_state(seen: Moments, root: int, settings: Settings) -> TrainingState:
@@ -99,6 +110,24 @@ def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
+class Score(NamedTuple):
+    """What early stopping compares: of held-out rows, in nats."""
+
+    pseudo: float = -np.inf
+    likelihood: float = -np.inf
+    error: float = 0.0
+
+    def rise(self, before: Score) -> float:
+        """Return by how much it is better than another, beyond twice the errors.
+
+        By log-likelihoods where both are known, else by pseudo-log-likelihoods.
+        """
+        rise = self.likelihood - before.likelihood
+        if np.isnan(rise):
+            return self.pseudo - before.pseudo
+        return rise - 2 * float(np.hypot(self.error, before.error))
+
+
 def run(
     X: Rows,
     rows: Array | None,
@@ -116,10 +145,12 @@ def run(
     error raised here if there is none.
     """
     monitor = _monitor(X, rows, held_out, state, settings)
+    watch = monitor, _meter(monitor, state, settings, workers)
     history: list[dict[str, float]] = []
-    best, best_score, error = state, -np.inf, None
+    best, best_score, error = state, Score(), None
     if held_out is not None and before is not None:
-        best, best_score = before, _mean_score(X, held_out, before, settings, workers)
+        pseudo = _mean_score(X, held_out, before, settings, workers)
+        best, best_score = before, Score(pseudo, np.nan)
     n_iter = n_kept = since_best = 0
     began = time.perf_counter()
     for after in epochs(X, rows, state, settings, workers):
@@ -130,23 +161,24 @@ def run(
                 raise error
             break
         n_iter += 1
-        score = np.nan
-        if held_out is not None:
-            score = _mean_score(X, held_out, after, settings, workers)
-        measures = (*monitor.measure(after), score, seconds)
+        score, likelihood = _score(X, held_out, after, settings, watch, workers)
+        measured = monitor.measure(after)
+        measures = (*measured, score.pseudo, *likelihood, seconds)
         history.append(dict(zip(MEASURES, measures, strict=True)))
         if settings.verbose:
             print(_line(n_iter, history[-1]))  # noqa: T201  (asked for)
         if held_out is not None:
             # A step within tol is kept, but does not count as getting better.
-            since_best = 0 if score > best_score + settings.tol else since_best + 1
-        if held_out is None or score > best_score:
+            rise = score.rise(best_score)
+            since_best = 0 if rise > settings.tol else since_best + 1
+        if held_out is None or rise > 0:
             best, best_score, n_kept = after, score, n_iter
         if held_out is not None and since_best >= settings.n_iter_no_change:
             break
         began = time.perf_counter()
     arrays = {name: np.array([record[name] for record in history]) for name in MEASURES}
-    return Outcome(best, n_iter, arrays, error, n_kept, since_best)
+    lost = n_kept > 0 and _has_lost_groups(X, rows, best, settings, workers)
+    return Outcome(best, n_iter, arrays, error, n_kept, since_best, lost=lost)
 
 
 def run_once(
@@ -158,6 +190,27 @@ def run_once(
     if not after.parameters.is_finite():
         raise _diverged(after, settings, kept=False)
     return Outcome(after, 1, {}, None, 1)
+
+
+def _score(
+    X: Rows,
+    held_out: Array | None,
+    state: TrainingState,
+    settings: Settings,
+    watch: tuple[Monitor, LikelihoodMeter | None],
+    workers: Workers,
+) -> tuple[Score, Likelihood]:
+    """Return the score of held-out rows, and the likelihood, else of those watched."""
+    (monitor, meter), likelihood = watch, Likelihood()
+    if meter is not None:
+        mean = monitor.mean_free_energy(state)
+        if held_out is not None:
+            mean = _mean_free_energy(X, held_out, state, settings, workers)
+        likelihood = meter.measure(state.model(), mean)
+    if held_out is None:
+        return Score(np.nan), likelihood
+    pseudo = _mean_score(X, held_out, state, settings, workers)
+    return Score(pseudo, *likelihood), likelihood
 
 
 def _mean_score(
@@ -208,6 +261,73 @@ def _monitor(
     )
 
 
+def _mean_free_energy(
+    X: Rows, index: Array, state: TrainingState, settings: Settings, workers: Workers
+) -> float:
+    """Return the mean free energy of these rows of X, in nats."""
+    out, model = np.empty(len(index)), state.model()
+    map_rows(
+        lambda v, _: free_energy(model, v),
+        X,
+        out,
+        DTYPE,
+        settings.binarize,
+        model.W.size,
+        workers,
+        index=index,
+    )
+    return float(out.mean())
+
+
+def _meter(
+    monitor: Monitor, state: TrainingState, settings: Settings, workers: Workers
+) -> LikelihoodMeter | None:
+    """Return a meter that takes a small part of an epoch, for tempered chains."""
+    if not settings.persistent or settings.n_temperatures == 1:
+        return None
+    n_updates = -(-monitor.n_rows // settings.batch_size)
+    share = 0.08 if monitor.n_rows < FEW_ROWS else 0.035
+    n_temperatures = 3 * settings.n_temperatures
+    return LikelihoodMeter(
+        monitor.rows,
+        max(2, settings.n_chains // n_temperatures),
+        n_temperatures,
+        max(8, round(share * n_updates)),
+        state.root,
+        workers,
+    )
+
+
+def _has_lost_groups(
+    X: Rows,
+    rows: Array | None,
+    state: TrainingState,
+    settings: Settings,
+    workers: Workers,
+) -> bool:
+    """Say whether persistent chains did not tell the model the shares of groups.
+
+    At several temperatures that shows by chains that are not where the rows are.  At a
+    single one it is enough that chains from different rows stay apart; large models, of
+    which all chains do, are not asked.
+    """
+    shape = state.parameters.W.shape
+    if not settings.persistent or temperatures(*shape) == 1:
+        return False
+    pool = np.arange(X.shape[0]) if rows is None else rows
+    most = min(500, WATCHED_VALUES // X.shape[1], len(pool))
+    some = Stream(state.root, MONITOR, 1).choice(pool, most, replace=False)
+    watched = _dense_rows(X[some], settings)
+    betas = np.ones(1) if state.betas is None else state.betas
+    start = watched[np.arange(20 if len(betas) > 1 else 100) % len(watched)]
+    chains = Tempering(state.model(), betas, start, state.root, METER, workers)
+    chains.run(50)
+    found = mixing(chains.run(100).mean, watched)
+    if len(betas) == 1:
+        return found.stuck > STUCK
+    return found.shift > max(LARGE_SHIFT, SURE * found.shift_error)
+
+
 def _n_scored(X: Rows, n_rows: int, n_weights: int) -> int:
     """Return how many rows to score after each epoch, at a small part of its cost."""
     # A sparse row takes less to be trained on, not to be scored.
@@ -226,11 +346,12 @@ def _dense_rows(rows: Rows, settings: Settings) -> Array:
 
 
 def _line(n_iter: int, record: Mapping[str, float]) -> str:
-    held_out = record["validation_score"]
+    held_out, likelihood = record["validation_score"], record["log_likelihood"]
     return (
         f"[BinaryCDRBM] Iteration {n_iter}, "
         f"pseudo-log-likelihood = {record['pseudo_log_likelihood']:.2f}, "
         + (f"held out = {held_out:.2f}, " if np.isfinite(held_out) else "")
+        + (f"log-likelihood = {likelihood:.2f}, " if np.isfinite(likelihood) else "")
         + f"time = {record['seconds']:.2f}s"
     )
 
@@ -260,6 +381,13 @@ def warn_of_trouble(outcome: Outcome, settings: Settings) -> None:
             ConvergenceWarning,
         )
     history = outcome.history
+    if outcome.lost:
+        warn(
+            "The rows fall into groups, and the persistent chains do not move between "
+            "them: the model may give a group far more or less probability than its "
+            f"share of the rows. {_remedy(settings)}",
+            ConvergenceWarning,
+        )
     if not history:  # of `run_once`
         return
     n_components = len(outcome.state.hidden_mean)
@@ -281,6 +409,16 @@ def warn_of_trouble(outcome: Outcome, settings: Settings) -> None:
     )
     if message:
         warn(message, ConvergenceWarning)
+
+
+def _remedy(settings: Settings) -> str:
+    if settings.n_temperatures == 1:
+        return 'Use n_temperatures="auto" or 10.'
+    return (
+        f"Use more temperatures than n_temperatures={settings.n_temperatures}, more "
+        f"chains than n_chains={settings.n_chains}, or a smaller learning_rate with "
+        "more epochs."
+    )
 
 
 def _trouble_held_out(score: Array, since_best: int, settings: Settings) -> str:

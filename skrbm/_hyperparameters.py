@@ -38,6 +38,7 @@ RULES: dict[str, Rule] = {
     "n_gibbs_steps": integer(1),
     "persistent": boolean,
     "n_chains": one_of("auto") | integer(1, MOST),
+    "n_temperatures": one_of("auto") | integer(1, MOST),
     "statistics": one_of("auto", "probabilities", "states"),
     "centered": boolean,
     "momentum": real("[0, 1)"),
@@ -66,6 +67,15 @@ FEW_ROWS = 5000
 # Where the data are a weaker signal than this (`TrainingState.signal`), the gradient
 # alone leaves training on the plateau where all hidden units are alike; noise does not.
 WEAK_SIGNAL = 9.5
+# With more columns, or weights, chains at neighbouring temperatures hardly exchange,
+# and the chains that stand there are missed in the gradient.
+MANY_FEATURES, MANY_WEIGHTS = 500, 1 << 15
+
+
+def temperatures(n_features: int, n_components: int) -> int:
+    """Return at how many temperatures chains are to stand."""
+    large = n_features > MANY_FEATURES or n_features * n_components > MANY_WEIGHTS
+    return 1 if large else 5
 
 
 def auto(
@@ -74,6 +84,7 @@ def auto(
     statistics: str,
     n_rows: int,
     signal: float,
+    n_features: int,
     n_components: int,
 ) -> dict[str, Any]:
     """Return what "auto" stands for; docs/benchmarks has what it was chosen by."""
@@ -89,6 +100,7 @@ def auto(
         # Chains of a small model cost little.
         "n_chains": min(200, max(50, 12_800 // n_components)),
         "statistics": statistics,
+        "n_temperatures": temperatures(n_features, n_components),
     }
     if persistent:
         # Chains have to mix as fast as the model moves.
@@ -138,6 +150,7 @@ def resolve(estimator: Any, seen: Moments, n_rows: int) -> Settings:
             statistics=given["statistics"],
             n_rows=n_rows,
             signal=signal,
+            n_features=len(seen.mean),
             n_components=given["n_components"],
         ).items()
         if given[name] == "auto"

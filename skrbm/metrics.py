@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from skrbm._core import partition
+from skrbm._core.mixing import LARGE_SHIFT, STUCK, SURE, mixing
+from skrbm._core.monitoring import LEAST_RATE
 from skrbm._core.operations import quiet
+from skrbm._core.parameters import Parameters
 from skrbm._core.rows import converted
-from skrbm._core.sampling import START, Stream
+from skrbm._core.sampling import LADDERS, START, Stream, bernoulli
+from skrbm._core.tempering import Tempering, log_ratio
+from skrbm._core.threads import Workers
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
-from skrbm._hyperparameters import root_of, workers_for
+from skrbm._hyperparameters import MOST, RULES, root_of, temperatures, workers_for
 from skrbm._validation import integer, n_threads, none, one_of, real, seed
 from skrbm._warnings import warn
 
 __all__ = [
     "LogPartition",
+    "SamplingDiagnostics",
     "free_energy_gap_scorer",
     "log_likelihood",
     "log_likelihood_scorer",
     "log_partition",
+    "sampling_diagnostics",
 ]
 
 _RULES: dict[str, Any] = {
-    "method": one_of("auto", "exact", "ais"),
-    "betas": lambda _, value: _temperatures(value),
-    "n_chains": integer(2),
-    "n_gibbs_steps": integer(1),
+    "method": one_of("auto", "exact", "ais", "tempering"),
+    "betas": lambda name, value: value is None or _temperatures(name, value),
+    "n_temperatures": none | integer(2, MOST),
+    "n_chains": none | integer(2, MOST),
+    "n_gibbs_steps": none | integer(1),
     "tolerance": real("(0, inf)"),
     "n_jobs": none | n_threads,
     "random_state": seed,
+}
+
+# The arguments that belong to a method, and what they are where they are None.
+_DEFAULTS: dict[str, dict[str, int]] = {
+    "exact": {},
+    "ais": {"betas": 4000, "n_chains": 100, "n_gibbs_steps": 1000},
+    "tempering": {"n_temperatures": 30, "n_chains": 600, "n_gibbs_steps": 2000},
 }
 
 # Units of the smaller layer that "exact" allows, and that "auto" takes it for.
@@ -48,14 +65,14 @@ class LogPartition(NamedTuple):
     Attributes
     ----------
     value : float
-        log Z; by annealed importance sampling it tends to be too low.
+        log Z.  By "ais" it tends to be too low.
     standard_error : float
         Standard error of ``value`` over the chains; 0 if exact.  It says nothing
         of regions that no chain has found.
     reverse : float
         The estimate from the other side, which tends to be too high; ``value``
         itself if exact.
-    method : {"exact", "ais"}
+    method : {"exact", "ais", "tempering"}
         How it was obtained.
     """
 
@@ -70,9 +87,10 @@ def log_partition(
     X: Any = None,
     *,
     method: str = "auto",
-    betas: Any = 4000,
-    n_chains: int = 100,
-    n_gibbs_steps: int = 1000,
+    betas: Any = None,
+    n_temperatures: int | None = None,
+    n_chains: int | None = None,
+    n_gibbs_steps: int | None = None,
     tolerance: float = 2.0,
     n_jobs: int | None = None,
     random_state: Any = None,
@@ -84,25 +102,35 @@ def log_partition(
     rbm : BinaryCDRBM or Pipeline
         A fitted model, or a pipeline that ends in one.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        Rows from which the reverse chains of "ais" start, best training or test
-        rows.  Without them they start where the forward chains end, and regions
-        that the forward chains miss stay unseen.
-    method : {"auto", "exact", "ais"}, default="auto"
+        Rows from which chains start, best training or test rows: the reverse chains of
+        "ais", and half of the ladders of "tempering".  Without them they start where
+        other chains end, and regions that those miss stay unseen.
+    method : {"auto", "exact", "ais", "tempering"}, default="auto"
         "exact" sums over all states of the smaller layer, of at most 25 units:
         about ``2^min(n_features, n_components) * max(n_features, n_components)``
         logarithms (less than a second for 784 x 16, seconds for 784 x 20, minutes
-        for 784 x 25) in 50 MB a thread.  "ais" is annealed importance sampling.
-        "auto" is exact for up to 20 units.
-    betas : int or array-like, default=4000
-        Inverse temperatures from 0 to 1: increasing values, or how many, evenly
-        spaced.  The error falls with their number.
-    n_chains : int, default=100
-        Independent chains in each direction.
-    n_gibbs_steps : int, default=1000
-        Gibbs steps that bring the reverse chains near the model before they are
-        heated up.
+        for 784 x 25) in 50 MB a thread.  "ais" is annealed importance sampling [1]_
+        [2]_, which works for models of any size.  "tempering" lets chains at several
+        temperatures exchange their states [3]_: a check of "ais" by other means, as
+        accurate in twice the time on models of up to some hundred columns.  "auto" is
+        "exact" for up to 20 units, and then "ais", or "tempering" if ``n_temperatures``
+        is given.
+    betas : int or array-like, default=None
+        For "ais": inverse temperatures from 0 to 1, as increasing values, or how many,
+        evenly spaced.  The error falls with their number.  None stands for 4000.
+    n_temperatures : int, default=None
+        For "tempering": at how many temperatures chains stand.  More of them exchange
+        more often.  None stands for 30.
+    n_chains : int, default=None
+        For "ais": independent chains in each direction; None stands for 100.  For
+        "tempering": chains at all temperatures together; None stands for 600.
+    n_gibbs_steps : int, default=None
+        For "ais": Gibbs steps that bring the reverse chains near the model before they
+        are heated up; None stands for 1000.  For "tempering": steps of every chain, of
+        which the second half counts; None stands for 2000.
     tolerance : float, default=2.0
-        A warning is given if the two estimates differ by more nats than that.
+        A warning is given if two estimates differ by more nats than that: forward and
+        reverse, and for "tempering" also ladders that start from X and others.
     n_jobs : int, default=None
         Threads; None takes as many as BLAS may use.  Never changes the result.
     random_state : int, RandomState instance or None, default=None
@@ -116,12 +144,14 @@ def log_partition(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not allowed, or "exact" is asked of too large a model.
+        If an argument is not allowed or belongs to another method, or "exact" is asked
+        of too large a model.
 
     Warns
     -----
-    UserWarning
-        If the forward and the reverse estimate disagree.
+    ConvergenceWarning
+        If two estimates disagree, or if chains at neighbouring temperatures hardly
+        exchange their states.
 
     References
     ----------
@@ -129,6 +159,8 @@ def log_partition(
        Computing 11.
     .. [2] R. Salakhutdinov and I. Murray (2008). On the quantitative analysis of
        deep belief networks. ICML.
+    .. [3] C. H. Bennett (1976). Efficient estimation of free energy differences from
+       Monte Carlo data. Journal of Computational Physics 22.
 
     Examples
     --------
@@ -142,14 +174,18 @@ def log_partition(
     >>> exact.method, bool(abs(ais.value - exact.value) < 0.1)
     ('exact', True)
     """
-    _check(
-        method=method,
+    given = dict(
         betas=betas,
+        n_temperatures=n_temperatures,
         n_chains=n_chains,
         n_gibbs_steps=n_gibbs_steps,
+    )
+    _check(
+        method=method,
         tolerance=tolerance,
         n_jobs=n_jobs,
         random_state=random_state,
+        **given,
     )
     rbm, X = _last_step(rbm, X)
     model = rbm._model()
@@ -159,29 +195,70 @@ def log_partition(
     if method == "exact" and n_units > MAX_EXACT:
         raise ValueError(
             f'method="exact" sums over 2^{n_units} states: the smaller layer has '
-            f'{n_units} units, and at most {MAX_EXACT} are allowed. Use method="ais".'
+            f"{n_units} units, and at most {MAX_EXACT} are allowed. Use "
+            'method="tempering" or method="ais".'
         )
-    if method == "exact" or (method == "auto" and n_units <= AUTO_EXACT):
-        with workers_for(n_jobs) as workers:
+    if method == "auto":
+        if n_units <= AUTO_EXACT:
+            method = "exact"
+        else:
+            method = "ais" if n_temperatures is None else "tempering"
+    options = _DEFAULTS[method] | {
+        name: value
+        for name, value in given.items()
+        if value is not None and name in _DEFAULTS[method]
+    }
+    with workers_for(n_jobs) as workers:
+        if method == "exact":
             value = partition.exact(model, workers)
-        return LogPartition(value, 0.0, value, "exact")
+            return LogPartition(value, 0.0, value, "exact")
+        root = root_of(random_state)
+        start = None
+        if X is not None:
+            start = functools.partial(_starting_rows, rbm, X, root, model.W.dtype)
+        if method == "ais":
+            return _annealed(
+                rbm, model, start, root, workers, tolerance, _Ais(**options)
+            )
+        return _tempered(
+            rbm, model, start, root, workers, tolerance, _Ladders(**options)
+        )
 
-    root = root_of(random_state)
+
+class _Ais(NamedTuple):
+    betas: Any
+    n_chains: int
+    n_gibbs_steps: int
+
+
+class _Ladders(NamedTuple):
+    n_temperatures: int
+    n_chains: int
+    n_gibbs_steps: int
+
+
+def _annealed(
+    rbm: BinaryCDRBM,
+    model: Parameters,
+    start: Callable[[int], np.ndarray] | None,
+    root: int,
+    workers: Workers,
+    tolerance: float,
+    how: _Ais,
+) -> LogPartition:
     mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
-    n_chains, n_gibbs_steps = int(n_chains), int(n_gibbs_steps)
-    start = None if X is None else _starting_rows(rbm, X, n_chains, root, model.W.dtype)
-    with workers_for(n_jobs) as workers:
-        forward, backward = partition.annealed(
-            model,
-            base,
-            _temperatures(betas),
-            n_chains,
-            root,
-            workers,
-            start=start,
-            n_gibbs_steps=n_gibbs_steps,
-        )
+    n_chains = int(how.n_chains)
+    forward, backward = partition.annealed(
+        model,
+        base,
+        _temperatures("betas", how.betas),
+        n_chains,
+        root,
+        workers,
+        start=None if start is None else start(n_chains),
+        n_gibbs_steps=int(how.n_gibbs_steps),
+    )
     log_base = partition.log_partition_of_base(base, len(model.c))
     value = log_base + partition.log_mean_exp(forward)
     reverse = log_base - partition.log_mean_exp(backward)
@@ -189,11 +266,185 @@ def log_partition(
         warn(
             f"Annealed importance sampling gives log Z = {value:.2f} nats forward and "
             f"{reverse:.2f} in reverse, more than tolerance={tolerance:g} apart: "
-            "neither can be trusted. Use more betas, more n_gibbs_steps or, for a "
-            'layer of at most 25 units, method="exact".',
-            UserWarning,
+            "neither can be trusted. Use more betas, more n_gibbs_steps, "
+            'method="tempering" or, for a layer of at most 25 units, method="exact".',
+            ConvergenceWarning,
         )
     return LogPartition(value, partition.standard_error(forward), reverse, "ais")
+
+
+def _tempered(
+    rbm: BinaryCDRBM,
+    model: Parameters,
+    start: Callable[[int], np.ndarray] | None,
+    root: int,
+    workers: Workers,
+    tolerance: float,
+    how: _Ladders,
+) -> LogPartition:
+    n_temperatures, n_steps = int(how.n_temperatures), int(how.n_gibbs_steps)
+    n_ladders = max(4, int(how.n_chains) // n_temperatures)
+    p = np.tile(rbm.visible_mean_.astype(model.W.dtype), (n_ladders, 1))
+    v = bernoulli(p, Stream(root, START)).astype(p.dtype)
+    half = n_ladders // 2
+    if start is not None:
+        v[:half] = start(half)
+    betas = np.linspace(0, 1, n_temperatures)
+    ladders = Tempering(model, betas, v, root, LADDERS, workers)
+    ladders.adapt(5, n_steps // 10)
+    run = ladders.run(max(1, n_steps - 5 * (n_steps // 10)), record=True)
+    log_coins = partition.log_partition_of_coins(model)
+    ratio = log_ratio(ladders.betas, run.U)
+    value, reverse = ratio.value + log_coins, ratio.reverse + log_coins
+    low, high = ratio.forward + log_coins, reverse
+    halves = [
+        log_ratio(ladders.betas, run.U[:, part]).value
+        for part in (slice(half), slice(half, None))
+    ]
+    apart = max(abs(high - low), abs(halves[0] - halves[1]))
+    if apart > tolerance or run.rates.min() < LEAST_RATE:
+        warn(
+            f"Tempering gives log Z = {low:.2f} nats from high to low temperatures and "
+            f"{high:.2f} from low to high, and half of the ladders {halves[0]:.2f} "
+            f"where the other half gives {halves[1]:.2f}; neighbours exchanged in "
+            f"{100 * run.rates.min():.0f} % of the steps at least. It cannot be "
+            "trusted. Use more n_temperatures with as many times more n_chains, more "
+            'n_gibbs_steps, or method="ais".',
+            ConvergenceWarning,
+        )
+    return LogPartition(value, ratio.standard_error, reverse, "tempering")
+
+
+class SamplingDiagnostics(NamedTuple):
+    """Whether samples of a model can be trusted.
+
+    Attributes
+    ----------
+    trusted : bool
+        Whether samples went between all groups of the rows, in their shares.
+    betas : ndarray of shape (n_temperatures,)
+        Inverse temperatures, from 0 to 1.
+    exchange_rates : ndarray of shape (n_temperatures - 1,)
+        How often two neighbours exchanged their states, per offer.  Below 0.05 chains
+        hardly get from one to the other.
+    n_round_trips : int
+        How often a chain came from temperature 1 to 0 and back, all ladders together.
+        Each trip forgets where the chain came from.
+    sample_mean, row_mean : ndarray of shape (n_features,)
+        Means of the columns over samples, and over the rows given.
+    standard_error : ndarray of shape (n_features,)
+        Standard error of the difference of the two.
+    shift : float
+        The largest difference of means along the directions in which rows vary most, in
+        standard deviations of the rows in that direction.
+    shift_error : float
+        Its standard error.
+    stuck : float
+        How far single chains stayed where they were, from 0 (they went everywhere) to 1
+        (each stayed in a group of its own).
+    """
+
+    trusted: bool
+    betas: np.ndarray
+    exchange_rates: np.ndarray
+    n_round_trips: int
+    sample_mean: np.ndarray
+    row_mean: np.ndarray
+    standard_error: np.ndarray
+    shift: float
+    shift_error: float
+    stuck: float
+
+
+def sampling_diagnostics(
+    rbm: BinaryCDRBM,
+    X: Any,
+    *,
+    n_samples: int = 50,
+    n_gibbs_steps: int = 1000,
+    n_temperatures: int | str = "auto",
+    random_state: Any = None,
+) -> SamplingDiagnostics:
+    """Say whether samples of a model can be trusted, and whether they are like rows.
+
+    It draws rows as `BinaryCDRBM.sample` does, but from chains that start at rows of X,
+    and compares the way of the chains with these rows.
+
+    Parameters
+    ----------
+    rbm : BinaryCDRBM or Pipeline
+        A fitted model, or a pipeline that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows that the model was trained on, or others like them.
+    n_samples : int, default=50
+        Number of rows, each from chains of its own.
+    n_gibbs_steps : int, default=1000
+        Length of each chain, as in `BinaryCDRBM.sample`: check with what you sample
+        with.
+    n_temperatures : int or "auto", default="auto"
+        Number of temperatures, as in `BinaryCDRBM.sample`.
+    random_state : int, RandomState instance or None, default=None
+        Randomness of the chains.
+
+    Returns
+    -------
+    result : SamplingDiagnostics
+        ``trusted`` first, and what it goes by.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrbm import BinaryCDRBM
+    >>> from skrbm.metrics import sampling_diagnostics
+    >>> X = np.repeat([[0], [1]] * 500, 20, axis=1)  # rows of zeros, rows of ones
+    >>> rbm = BinaryCDRBM(16, persistent=True, random_state=0).fit(X)
+    >>> sampling_diagnostics(rbm, X, random_state=0).trusted
+    True
+    >>> sampling_diagnostics(rbm, X, n_temperatures=1, random_state=0).trusted
+    False
+    """
+    integer(2, MOST)("n_samples", n_samples)
+    integer(1)("n_gibbs_steps", n_gibbs_steps)
+    RULES["n_temperatures"]("n_temperatures", n_temperatures)
+    seed("random_state", random_state)
+    rbm, X = _last_step(rbm, X)
+    model, X = rbm._model(), rbm._rows(X)
+    if n_temperatures == "auto":
+        n_temperatures = temperatures(*model.W.shape)
+    root = root_of(random_state)
+    rows = _starting_rows(rbm, X, root, model.W.dtype, min(500, X.shape[0]))
+    start = rows[np.arange(int(n_samples)) % len(rows)]
+    run, betas = rbm._ladders(
+        model,
+        start,
+        int(n_temperatures),
+        int(n_gibbs_steps),
+        root,
+        LADDERS,
+        record=True,
+    )
+    found = mixing(run.mean, rows)
+    variance = run.mean.var(axis=0, ddof=1) / len(run.mean) + rows.var(axis=0) / len(
+        rows
+    )
+    return SamplingDiagnostics(
+        found.stuck < STUCK
+        and found.shift < max(LARGE_SHIFT, SURE * found.shift_error),
+        betas,
+        run.rates,
+        run.n_round_trips,
+        run.mean.mean(axis=0),
+        rows.mean(axis=0),
+        np.sqrt(variance),
+        found.shift,
+        found.shift_error,
+        found.stuck,
+    )
 
 
 def log_likelihood(
@@ -360,16 +611,23 @@ def _last_step(estimator: Any, X: Any) -> tuple[BinaryCDRBM, Any]:
     return rbm, X
 
 
-def _check(**options: Any) -> None:
+def _check(method: str = "auto", **options: Any) -> None:
     """Check arguments of `log_partition`."""
+    _RULES["method"]("method", method)
     for name, value in options.items():
         _RULES[name](name, value)
+        owners = [other for other, own in _DEFAULTS.items() if name in own]
+        if value is not None and owners and method not in {"auto", *owners}:
+            raise ValueError(
+                f"{name} belongs to method={' or '.join(map(repr, owners))}, and does "
+                f"nothing with method={method!r}. Leave it out."
+            )
 
 
-def _temperatures(betas: Any) -> np.ndarray:
+def _temperatures(name: str, betas: Any) -> np.ndarray:
     """Return inverse temperatures, if they are allowed."""
     if isinstance(betas, Integral):
-        integer(2)("betas", betas)
+        integer(2)(name, betas)
         return np.linspace(0, 1, int(betas))
     values = np.asarray(betas)
     if (
@@ -388,8 +646,8 @@ def _temperatures(betas: Any) -> np.ndarray:
 
 @quiet
 def _starting_rows(
-    rbm: BinaryCDRBM, X: Any, n_chains: int, root: int, dtype: Any
+    rbm: BinaryCDRBM, X: Any, root: int, dtype: Any, n_rows: int
 ) -> np.ndarray:
-    """Return rows of X for the reverse chains to start from, each drawn alike."""
-    chosen = Stream(root, START).choice(X.shape[0], n_chains)
+    """Return rows of X for chains to start from, each drawn alike."""
+    chosen = Stream(root, START, 1).choice(X.shape[0], n_rows)
     return converted(dense(X[np.sort(chosen)]), dtype, rbm.binarize)

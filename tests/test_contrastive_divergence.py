@@ -487,14 +487,15 @@ def test_sparse_visible_units_are_drawn_in_blocks_on_any_thread():
 
 
 def test_the_number_of_shares_depends_on_the_shape():
-    assert count_shares(10, 10, 784 * 500, 32) == 1  # over in no time
-    assert count_shares(100, 100, 784 * 500, 32) == 2
-    assert count_shares(10, 100, 784 * 500, 32) == 2
-    assert count_shares(100, 100, 784 * 500, 192) == 1  # too few rows for threads
-    assert count_shares(1000, 1000, 784 * 500, 32) == 5
-    assert count_shares(10**6, 10**6, 784 * 500, 32) == 16
-    assert count_shares(10**5, 10**5, 64 * 64, 32) == 1  # calls are short
-    assert count_shares(1, 10**6, 784 * 500, 32) == 1
+    assert count_shares(10, 10, 10, 784 * 500, 32) == 1  # over in no time
+    assert count_shares(100, 100, 100, 784 * 500, 32) == 2
+    assert count_shares(10, 100, 100, 784 * 500, 32) == 2
+    assert count_shares(10, 20, 100, 784 * 500, 32) == 2
+    assert count_shares(100, 100, 100, 784 * 500, 192) == 1  # too few rows for threads
+    assert count_shares(1000, 1000, 1000, 784 * 500, 32) == 5
+    assert count_shares(10**6, 10**6, 10**6, 784 * 500, 32) == 16
+    assert count_shares(10**5, 10**5, 10**5, 64 * 64, 32) == 1  # calls are short
+    assert count_shares(1, 10**6, 10**6, 784 * 500, 32) == 1
 
 
 @pytest.mark.parametrize(("n", "m", "count"), [(1, 5, 1), (5, 2, 2), (5, 9, 4)])

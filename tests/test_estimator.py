@@ -203,7 +203,9 @@ def test_history_has_one_number_an_epoch(X, early_stopping):
     for name, values in rbm.history_.items():
         assert values.shape == (4,), name
         held_out = name in {"free_energy_gap", "validation_score"}
-        assert np.isfinite(values).all() == (early_stopping or not held_out), name
+        finite = early_stopping or not held_out
+        finite &= not name.startswith("log_likelihood")  # of persistent chains alone
+        assert np.isfinite(values).all() == finite, name
     np.testing.assert_allclose(rbm.history_["learning_rate"], 0.1)
     assert (rbm.history_["seconds"] > 0).all()
 
@@ -481,7 +483,7 @@ CONTINUED = pytest.mark.parametrize(
         {},
         {"centered": False},
         {"momentum": 0.5},
-        {"persistent": True, "n_chains": 5},
+        {"persistent": True, "n_chains": 20},
         {"average": 0.1},
         {"average": 2, "batch_size": 64},
         {"sparsity_cost": 0.5, "sparsity_target": 0.2},
@@ -1085,10 +1087,10 @@ def test_samples_start_from_the_mean_of_the_rows():
     # A unit copies one of the other layer.
     rbm.components_ = 60 * np.eye(8, dtype=np.float32)
     rbm.intercept_visible_ = rbm.intercept_hidden_ = np.full(8, -30, np.float32)
-    sample = rbm.sample(200, n_gibbs_steps=1)
+    sample = rbm.sample(200, n_gibbs_steps=1, n_temperatures=1)
     np.testing.assert_array_equal(sample, np.tile([True, False], (200, 4)))
     # Also where a threshold would turn states over.
-    sample = rbm.set_params(binarize=5.0).sample(200, n_gibbs_steps=1)
+    sample = rbm.set_params(binarize=5.0).sample(200, n_gibbs_steps=1, n_temperatures=1)
     np.testing.assert_array_equal(sample, np.tile([True, False], (200, 4)))
 
 
@@ -1111,7 +1113,7 @@ def test_every_stream_of_a_query_is_another(X, monkeypatch):
     monkeypatch.setattr(_estimator, "Stream", Recorded)
     rbm.sample(3000, n_gibbs_steps=1, random_state=0)
     rbm.gibbs(np.tile(X, (50, 1)), random_state=0)
-    assert len(keys) > 4
+    assert len(keys) >= 4
     assert len(set(keys)) == len(keys)
 
 

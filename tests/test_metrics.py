@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from enumeration import FALSE_ALARM, chi_square
 from scipy import sparse
 from scipy.special import logsumexp
 from sklearn.model_selection import GridSearchCV
@@ -126,6 +127,37 @@ def test_weights_are_summed_in_double_precision():
     )
     expected = np.logaddexp(0, np.float64(c)).sum() - 500 * np.log(2)
     np.testing.assert_allclose(log_weight, expected, atol=1e-5)
+
+
+def annealed_p_value(beta):
+    """Return the p-value of rows after a step at 0.6, drawn from the law at ``beta``.
+
+    The law is that of the path between base and model, enumerated.
+    """
+    W, b, c, base = (
+        np.random.default_rng(3).normal(size=shape) for shape in ((4, 3), 4, 3, 4)
+    )
+    V = all_rows(4).astype(float)
+
+    def law(beta):
+        log_p = V @ ((1 - beta) * base + beta * b)
+        log_p += np.logaddexp(0, beta * (V @ W + c)).sum(axis=1)
+        return np.exp(log_p - logsumexp(log_p))
+
+    start = V[np.random.default_rng(0).choice(16, 60_000, p=law(beta))]
+    model = Parameters(W, b, c)
+    _, v = partition.anneal(
+        model, base, np.array([0.0, 0.6]), start, Stream(0), Workers()
+    )
+    counts = np.bincount(v.astype(int) @ (1 << np.arange(4)), minlength=16)
+    return chi_square(counts, law(0.6))
+
+
+def test_a_step_of_annealing_leaves_its_temperature_invariant():
+    # False-alarm rate 1e-6.
+    assert annealed_p_value(0.6) > FALSE_ALARM
+    # Negative control: rows from another temperature are on their way only.
+    assert annealed_p_value(0.0) < FALSE_ALARM
 
 
 def test_a_wrong_log_partition_is_noticed():
@@ -447,6 +479,6 @@ def test_reverse_chains_start_from_rows_as_the_model_sees_them():
     rbm.set_params(binarize=0.5)
     assert log_partition(rbm, np.where(B, 0.7, 0.3), **how) == expected
     # Not from the first rows alone.
-    assert len(np.unique(_starting_rows(rbm, np.eye(300), 50, 1, float), axis=0)) > 40
-    first = _starting_rows(rbm, np.eye(300), 50, 1, float)
+    assert len(np.unique(_starting_rows(rbm, np.eye(300), 1, float, 50), axis=0)) > 40
+    first = _starting_rows(rbm, np.eye(300), 1, float, 50)
     assert first[:, 100:].any()

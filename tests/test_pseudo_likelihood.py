@@ -210,3 +210,12 @@ def test_values_far_out_of_range_have_finite_scores(score):
     terms = np.logaddexp(0, a[:, None] + s[..., None] * W) - np.logaddexp(0, a)[:, None]
     expected = -np.logaddexp(0, s * b + terms.sum(axis=2)).sum(axis=1)
     np.testing.assert_allclose(score(model, v), expected, rtol=1e-5)
+
+
+@ways
+def test_negative_values_are_no_zeros(score):
+    model = random_model(5, 3, scale=1.0)
+    v = np.array([[0, 1, -1, 0, 1], [0, 1, 0, 0, 1]], float)
+    np.testing.assert_allclose(
+        score(model, v), pseudo_log_likelihood_by_formula(model, v), atol=1e-10
+    )

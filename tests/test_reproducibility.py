@@ -104,7 +104,7 @@ def make_wide(**changes):
 @pytest.mark.parametrize("changes", [{}, {"persistent": True, "n_chains": 60}])
 def test_the_number_of_threads_never_shows(changes):
     X = wide()
-    assert count_shares(1030, 1030, 784 * 500, 32) > 3
+    assert count_shares(1030, 1030, 1030, 784 * 500, 32) > 3
     one = make_wide(n_jobs=1, **changes).fit(X)
     for n_jobs in (2, 3, -1, None):
         other = make_wide(n_jobs=n_jobs, **changes).fit(X)

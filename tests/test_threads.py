@@ -221,6 +221,12 @@ def test_the_limit_holds_whichever_thread_sets_it():
 
 
 @pytest.mark.usefixtures("two")
+def test_a_thread_that_starts_when_all_is_over_leaves_blas_alone():
+    threads._limit_thread()
+    assert blas_threads() == 2
+
+
+@pytest.mark.usefixtures("two")
 def test_threads_in_turn_leave_blas_as_it_was():
     # The first one in is not the last one out.
     entered, left = threading.Event(), threading.Event()

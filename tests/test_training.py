@@ -308,7 +308,7 @@ def half_of_the_rows():
 def test_shares_draw_from_streams_of_their_own(n_chains):
     # Two shares of the same rows, under the same model: only their draws differ.
     X = np.vstack([half_of_the_rows()] * 2)
-    assert contrastive_divergence.count_shares(192, 192, 512 * 180, 32) == 2
+    assert contrastive_divergence.count_shares(192, 192, 192, 512 * 180, 32) == 2
     after = train_on_zeros(X, 180, n_chains)
     # Twice the same tosses would make the number of those that are on even.
     on = 192 * (X.mean(axis=0) - after.parameters.b)
@@ -463,7 +463,7 @@ def loaded(X, index, how, shares=((0, 3),)):
     epoch = training._Epoch(X, start(X), how, Workers())
     parts = []
     for i, (first, end) in enumerate(shares):
-        share = Share(slice(first, end), None, None, None, None, None, Stream(0, i))
+        share = Share(slice(first, end), *[None] * 5, Stream(0, i), None)
         part = epoch.load(np.asarray(index), share)
         parts.append(part.toarray() if sparse.issparse(part) else part)
     return np.vstack(parts)

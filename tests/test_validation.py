@@ -30,6 +30,7 @@ CASES = {
     "n_gibbs_steps": (WHOLE, [0], [1, np.int64(2)]),
     "persistent": (FLAG, [], [True, False, np.True_]),
     "n_chains": ([None, 1.5, True], [0, "a"], [1, np.int64(5)]),
+    "n_temperatures": ([None, 1.5, True], [0, "a"], [1, 2, np.int64(5)]),
     "statistics": (
         [None, 1, True],
         ["mean", "", "Probabilities"],
@@ -279,6 +280,7 @@ def test_weak_signals_are_sampled(grey):
 def resolved(**changes):
     """Return what "auto" stands for on 10,000 rows, or with these changes."""
     usual = {"persistent": False, "statistics": "auto", "signal": 20.0}
+    usual["n_features"] = 50
     return auto(**(usual | {"n_rows": 10_000, "n_components": 10} | changes))
 
 
@@ -372,6 +374,7 @@ def test_every_hyper_parameter_of_training_reaches_it():
         n_gibbs_steps=3,
         persistent=True,
         n_chains=11,
+        n_temperatures=3,
         statistics="states",
         centered=False,
         momentum=0.5,
@@ -406,6 +409,21 @@ def test_numbers_of_any_type_become_those_of_python(value, kind):
     assert settings.weight_decay == pytest.approx(5e-4 * 255 / 256)
 
 
+@pytest.mark.parametrize(
+    ("n_features", "n_components", "n_temperatures"),
+    [
+        (1, 1, 5),
+        (500, 16, 5),
+        (1556, 100, 1),
+        (784, 500, 1),
+        (501, 1, 1),
+    ],
+)
+def test_auto_temperatures_follow_the_size(n_features, n_components, n_temperatures):
+    p = resolved(persistent=True, n_features=n_features, n_components=n_components)
+    assert p["n_temperatures"] == n_temperatures
+
+
 def test_auto_batches_averages_and_schedules():
     def rule(n_rows, *, persistent=False):
         return auto(
@@ -413,6 +431,7 @@ def test_auto_batches_averages_and_schedules():
             statistics="auto",
             n_rows=n_rows,
             signal=20.0,
+            n_features=50,
             n_components=256,
         )
 

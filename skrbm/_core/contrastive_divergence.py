@@ -24,6 +24,7 @@ from typing import NamedTuple
 from skrbm._core.layers import Layers
 from skrbm._core.operations import ones, subtract
 from skrbm._core.sampling import Stream, bernoulli
+from skrbm._core.tempering import Ladders
 from skrbm._core.threads import Workers, cut, worth_sharing
 from skrbm._core.types import Array, Rows
 
@@ -41,6 +42,7 @@ class Share(NamedTuple):
     hk: Array
     h: Array  # states that v is drawn from: the chains themselves, if they persist
     rng: Stream
+    ladders: Ladders | None  # with the chains, where they are tempered
 
 
 class MiniBatch:
@@ -60,10 +62,12 @@ class MiniBatch:
         chains: Array | None,
         stream: Callable[[int], Stream],
         *,
+        betas: Array | None = None,
         n_gibbs_steps: int = 1,
         sample_statistics: bool = False,
     ) -> None:
-        m = n if chains is None else len(chains)
+        R = 1 if betas is None else len(betas)
+        m = n if chains is None else len(chains) // R
         self.model, self.n, self.persistent = model, n, chains is not None
         self.n_gibbs_steps, self.sample_statistics = n_gibbs_steps, sample_statistics
         self.S = S = model.room(n + m)
@@ -72,14 +76,22 @@ class MiniBatch:
         self.t = ones(n + m, like=model.mu)
         self.t[n:] = -n / m
         h = ones(m, n_components, like=model.mu) if chains is None else chains
-        n_shares = count_shares(n, m, len(model.mu) * n_components, model.least_rows)
+        n_weights = len(model.mu) * n_components
+        n_shares = count_shares(n, m, R * m, n_weights, model.least_rows)
         self.shares = []
         for i, (up, down) in enumerate(
             zip(cut(n, n_shares), cut(m, n_shares), strict=True)
         ):
             v0, vk = (None, None) if S is None else (S[:n][up], S[n:][down])
-            layers = v0, vk, self.H0[up], self.Hk[down], h[down]
-            self.shares.append(Share(up, *layers, stream(i)))
+            own = h[R * down.start : R * down.stop]
+            layers, rng, ladders = (
+                (v0, vk, self.H0[up], self.Hk[down], own),
+                stream(i),
+                None,
+            )
+            if betas is not None:
+                ladders = Ladders(betas, own, rng, model.room(len(own)))
+            self.shares.append(Share(up, *layers, rng, ladders))
 
     def run_phases(self, load: Callable[[Share], Rows], workers: Workers) -> None:
         """Fill both layers in both phases, from the rows that ``load`` returns."""
@@ -91,7 +103,7 @@ class MiniBatch:
 
     def _run(self, share: Share, rows: Rows, workers: Workers) -> tuple[Rows, Rows]:
         """Run both phases of a share; return v0 and vk."""
-        model, (_, v0, vk, h0, hk, h, rng) = self.model, share
+        model, (_, v0, vk, h0, hk, h, rng, ladders) = self.model, share
         # The positive phase.
         v0 = model.centre(rows, v0)
         model.hidden(v0, out=h0)
@@ -100,6 +112,17 @@ class MiniBatch:
         if not self.persistent:
             h[...] = h0 if self.sample_statistics else bernoulli(h0, rng, scratch=h)
         # The negative phase.
+        if ladders is not None:
+            for _ in range(self.n_gibbs_steps):
+                v = ladders.step(model, workers)
+            if vk is None:
+                vk = v
+            else:
+                vk[...] = v
+            model.hidden(vk, out=hk)
+            if self.sample_statistics:
+                hk[...] = bernoulli(hk, rng)
+            return v0, vk
         for step in range(1, self.n_gibbs_steps + 1):
             vk = model.draw_visible(h, rng, vk, workers)
             model.hidden(vk, out=hk)
@@ -133,13 +156,13 @@ class MiniBatch:
         target.add(self.rows, G, r, rate / n, workers)
 
 
-def count_shares(n: int, m: int, n_weights: int, least_rows: int) -> int:
+def count_shares(n: int, m: int, n_chains: int, n_weights: int, least_rows: int) -> int:
     """Return into how many shares to cut n positive and m negative rows.
 
     Each takes a pass over the weights, and a thread its hand-over: so there are few.
     """
-    n_terms = max(n, m) * n_weights
+    n_terms = max(n, n_chains) * n_weights
     if not worth_sharing(n_terms, n_weights):
         return 1
-    most = min(_MOST_SHARES, max(n, m) // least_rows, n, m)
+    most = min(_MOST_SHARES, max(n, n_chains) // least_rows, n, m)
     return max(1, min(max(2, n_terms // _SHARE), most))

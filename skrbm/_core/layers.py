@@ -80,9 +80,18 @@ class Dense:
         """Return ``P(h=1 | v) = sigmoid(c + (v - mu)'W)``."""
         return sigmoid(times(S, self.W_c, out))
 
-    def draw_visible(self, h: Array, rng: Stream, out: Any, _: Workers) -> Array:
-        """Draw ``v ~ P(v | h) = sigmoid(b + Wh)``; return ``[v - mu, 1]``."""
-        p = sigmoid(times_transposed(h, self.W_c[:-1]), self.b)
+    def inputs(self, S: Array) -> tuple[Array, Array]:
+        """Return ``c + (v - mu)'W`` and ``b'(v - mu)``."""
+        return times(S, self.W_c), S[:, :-1].dot(self.b)
+
+    def draw_visible(
+        self, h: Array, rng: Stream, out: Any, _: Workers, beta: Array | None = None
+    ) -> Array:
+        """Draw ``v ~ P(v | h) = sigmoid(b + Wh)``; return ``[v - mu, 1]``.
+
+        ``beta`` (n, 1) scales what goes into each row.
+        """
+        p = sigmoid(times_transposed(h, self.W_c[:-1]), self.b, beta)
         return self.centre(bernoulli(p, rng, scratch=p), out)
 
     def add(
@@ -154,15 +163,33 @@ class Sparse:
 
     def hidden(self, v: Rows, out: Array) -> Array:
         """Return ``P(h=1 | v) = sigmoid(c + (v - mu)'W)``."""
-        x = times(v, self.M_mu)
-        np.outer(x[:, -1] - self.mu @ self.mu, self.a[:-1], out=out)
-        out += x[:, :-2]
-        return sigmoid(out, self.c - self.mu_M[:-1])
+        out[...], _ = self.inputs(v)
+        return sigmoid(out)
 
-    def draw_visible(self, h: Array, rng: Stream, _: Any, workers: Workers) -> Rows:
-        """Draw ``v ~ P(v | h) = sigmoid(b + Wh)``, some units at a time."""
+    def inputs(self, v: Rows) -> tuple[Array, Array]:
+        """Return ``c + (v - mu)'W`` and ``b'(v - mu)``."""
+        x = times(v, self.M_mu)
+        x_b = np.outer(x[:, -1] - self.mu @ self.mu, self.a)
+        x_b += x[:, :-1]
+        x_b -= self.mu_M
+        return x_b[:, :-1] + self.c, x_b[:, -1]
+
+    def draw_visible(
+        self,
+        h: Array,
+        rng: Stream,
+        _: Any,
+        workers: Workers,
+        beta: Array | None = None,
+    ) -> Rows:
+        """Draw ``v ~ P(v | h) = sigmoid(b + Wh)``, some units at a time.
+
+        ``beta`` (n, 1) scales what goes into each row.
+        """
         n, n_features = len(h), len(self.mu)
         h_1_mu = np.vstack([h.T, np.ones(n, h.dtype), h @ self.a[:-1] + self.a[-1]])
+        if beta is not None:
+            h_1_mu *= beta[:, 0]
         blocks = cut(n_features, -(-n * n_features // _BLOCK))
 
         def draw(block: tuple[slice, Stream]) -> tuple[Array, Array]:

@@ -15,13 +15,68 @@ from skrbm._core.energy import (
 )
 from skrbm._core.operations import norm, quiet
 from skrbm._core.parameters import Parameters
+from skrbm._core.partition import log_partition_of_coins
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
+from skrbm._core.sampling import METER
+from skrbm._core.tempering import Tempering, log_ratio
+from skrbm._core.threads import Workers
 from skrbm._core.training import TrainingState, hidden_mean_rate
 from skrbm._core.types import Array, Rows
 
+# Neighbours that exchange less often than this do not tell their ratio, and a value
+# with a larger standard error, in nats, tells nothing.
+LEAST_RATE, LARGEST_ERROR = 0.05, 1.0
 # A hidden unit counts as dead when it is on in less than this share of the rows,
 # and as saturated when it is off in less than this share.
 RARE = 0.001
+
+
+class Likelihood(NamedTuple):
+    """The mean log-likelihood of rows and its standard error; NaN if not known."""
+
+    value: float = math.nan
+    error: float = math.nan
+
+
+class LikelihoodMeter:
+    """Ladders of chains that follow the model from epoch to epoch, and measure log Z.
+
+    They start from ``rows``, take so many steps after each epoch, and space their
+    temperatures anew each time.
+    """
+
+    def __init__(
+        self,
+        rows: Array,
+        n_ladders: int,
+        n_temperatures: int,
+        n_steps: int,
+        root: int,
+        workers: Workers,
+    ) -> None:
+        self.start = rows[np.arange(n_ladders) % len(rows)]
+        self.betas = np.linspace(0, 1, n_temperatures)
+        self.n_steps, self.root, self.workers = n_steps, root, workers
+        self.ladders: Tempering | None = None
+
+    def measure(self, model: Parameters, mean_free_energy: float) -> Likelihood:
+        """Return the likelihood of rows with this mean free energy under the model.
+
+        There is no value where neighbours hardly exchange.
+        """
+        if self.ladders is None:
+            self.ladders = Tempering(
+                model, self.betas, self.start, self.root, METER, self.workers
+            )
+        ladders = self.ladders
+        ladders.follow(model)
+        ladders.adapt(1, self.n_steps // 4 + 1)
+        run = ladders.run(self.n_steps, record=True)
+        ratio = log_ratio(ladders.betas, run.U)
+        if run.rates.min() < LEAST_RATE or ratio.standard_error > LARGEST_ERROR:
+            return Likelihood()
+        log_z = ratio.value + log_partition_of_coins(model)
+        return Likelihood(-mean_free_energy - log_z, ratio.standard_error)
 
 
 class Measures(NamedTuple):
@@ -55,6 +110,7 @@ class Monitor:
         held_out: Rows | None,
     ) -> None:
         self.rows, self.few, self.held_out = rows, rows[:n_pseudo], held_out
+        self.n_rows = n_rows
         self.before = state
         # The running means before the last epochs, so many that a rare unit shows.
         n_epochs = math.ceil(1 / (RARE * n_rows))
@@ -63,6 +119,11 @@ class Monitor:
         n_updates, n_last = divmod(n_rows, batch_size)
         self.memory = (1 - hidden_mean_rate(batch_size)) ** n_updates
         self.memory *= 1 - hidden_mean_rate(n_last)
+
+    @quiet
+    def mean_free_energy(self, state: TrainingState) -> float:
+        """Return the mean free energy of the rows watched, in nats."""
+        return mean_free_energy(state.model(), self.rows)
 
     @quiet
     def measure(self, state: TrainingState) -> Measures:

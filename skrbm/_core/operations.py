@@ -91,13 +91,17 @@ def sum_rows(x: Array) -> Array:
 _ONE = np.ones((), np.float32)
 
 
-def sigmoid(x: Array, intercept: Array | float = 0.0) -> Array:
-    """Turn x into ``1 / (1 + exp(-(x + intercept)))``, in place.
+def sigmoid(
+    x: Array, intercept: Array | float = 0.0, scale: Array | None = None
+) -> Array:
+    """Turn x into ``1 / (1 + exp(-scale (x + intercept)))``, in place.
 
     Accurate to rounding for every x.  The exponential of a large -x may overflow
     to infinity, which gives the right limit; callers silence that once (`quiet`).
     """
     np.subtract(-intercept, x, out=x)
+    if scale is not None:
+        np.multiply(scale, x, out=x)
     np.exp(x, out=x)
     np.add(x, _ONE, out=x)
     return np.divide(_ONE, x, out=x)  # in half the time of np.reciprocal

@@ -53,6 +53,11 @@ def log_partition_of_base(b: Array, n_components: int) -> float:
     return float(softplus(b.astype(np.float64)).sum() + n_components * np.log(2))
 
 
+def log_partition_of_coins(parameters: Parameters) -> float:
+    """Return log Z at temperature 0, where all units are fair coins."""
+    return sum(parameters.W.shape) * float(np.log(2))
+
+
 @quiet
 def anneal(
     parameters: Parameters,

@@ -58,7 +58,7 @@ class Workers:
             stack.enter_context(_single_threaded_blas())
             if self.n_threads > 1:  # starts a thread when there is work for it
                 self._pool = stack.enter_context(
-                    ThreadPoolExecutor(self.n_threads - 1, "skrbm", _limit_blas)
+                    ThreadPoolExecutor(self.n_threads - 1, "skrbm", _limit_thread)
                 )
             self._stack = stack.pop_all()
         return self
@@ -187,6 +187,13 @@ def _set_threads(library: Any, n_threads: int) -> None:
 def _limit_blas() -> None:
     for library in _libraries():
         _set_threads(library, 1)
+
+
+def _limit_thread() -> None:
+    """Limit BLAS for a thread of a pool, unless it comes when all is over."""
+    with _lock:
+        if _inside:
+            _limit_blas()
 
 
 # Who holds BLAS to one thread, and what it had before.  The limit belongs to the

@@ -20,6 +20,7 @@ from skrbm._core.operations import quiet, sum_rows
 from skrbm._core.parameters import Parameters, zeros_like
 from skrbm._core.rows import Moments, converted, rows_at
 from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli, drawn
+from skrbm._core.tempering import mean_rates, respaced
 from skrbm._core.threads import Workers
 from skrbm._core.types import Array, Rows, is_sparse
 
@@ -50,6 +51,7 @@ class Settings:
     n_gibbs_steps: int = 1
     persistent: bool = False
     n_chains: int = 200
+    n_temperatures: int = 1
     statistics: str = "probabilities"
     draw_rows: bool = False  # take values of the data as probabilities of being on
     centered: bool = True
@@ -85,6 +87,7 @@ class TrainingState:
     epoch: int = 0
     velocity: Parameters | None = None
     chains: Array | None = None  # (n_chains, n_components), states
+    betas: Array | None = None  # inverse temperatures of chains, in turn
     average: Average | None = None
     learning_rate: float = 0.0  # of the last update
 
@@ -118,10 +121,14 @@ class TrainingState:
 def prepare(state: TrainingState, settings: Settings) -> TrainingState:
     """Add what the settings need and the state does not hold yet."""
     velocity, chains, average = state.velocity, state.chains, state.average
+    betas, n_temperatures = state.betas, min(settings.n_temperatures, settings.n_chains)
     if settings.momentum and velocity is None:
         velocity = zeros_like(state.parameters)
-    if settings.persistent and (chains is None or len(chains) != settings.n_chains):
-        p = np.tile(state.hidden_mean, (settings.n_chains, 1))
+    if betas is None or len(betas) != n_temperatures:
+        betas = np.linspace(0, 1, n_temperatures) if n_temperatures > 1 else None
+    n_chains = settings.n_chains // n_temperatures * n_temperatures
+    if settings.persistent and (chains is None or len(chains) != n_chains):
+        p = np.tile(state.hidden_mean, (n_chains, 1))
         chains = bernoulli(p, Stream(state.root, CHAINS, state.epoch)).astype(p.dtype)
     if average is None or average.weight != settings.average:
         average = None if settings.average is None else Average(settings.average)
@@ -129,6 +136,7 @@ def prepare(state: TrainingState, settings: Settings) -> TrainingState:
         state,
         velocity=velocity if settings.momentum else None,
         chains=chains if settings.persistent else None,
+        betas=betas if settings.persistent else None,
         average=average,
     )
 
@@ -205,9 +213,20 @@ class _Epoch:
             epoch=self.state.epoch + 1,
             velocity=None if self.velocity is None else self.velocity.restore(),
             chains=self.chains,
+            betas=self.betas(),
             average=average,
             learning_rate=self.learning_rate,
         )
+
+    def betas(self) -> Array | None:
+        """Return temperatures spaced by how probable exchanges were."""
+        every = [
+            x.ladders for batch in self.mini_batches.values() for x in batch.shares
+        ]
+        ladders = [x for x in every if x is not None]
+        if self.state.betas is None:
+            return None
+        return respaced(self.state.betas, mean_rates(ladders))
 
     @quiet
     def run(self, rows: Array, rate: Callable[[float], float]) -> None:
@@ -232,6 +251,7 @@ class _Epoch:
                 len(self.lam),
                 self.chains,
                 self.stream,
+                betas=self.state.betas,
                 n_gibbs_steps=self.settings.n_gibbs_steps,
                 sample_statistics=self.settings.statistics == "states",
             )
