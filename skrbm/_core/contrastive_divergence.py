@@ -83,14 +83,11 @@ class MiniBatch:
             zip(cut(n, n_shares), cut(m, n_shares), strict=True)
         ):
             v0, vk = (None, None) if S is None else (S[:n][up], S[n:][down])
-            own = h[R * down.start : R * down.stop]
-            layers, rng, ladders = (
-                (v0, vk, self.H0[up], self.Hk[down], own),
-                stream(i),
-                None,
-            )
+            own, rng = h[R * down.start : R * down.stop], stream(i)
+            ladders = None
             if betas is not None:
                 ladders = Ladders(betas, own, rng, model.room(len(own)))
+            layers = v0, vk, self.H0[up], self.Hk[down], own
             self.shares.append(Share(up, *layers, rng, ladders))
 
     def run_phases(self, load: Callable[[Share], Rows], workers: Workers) -> None:
@@ -103,35 +100,45 @@ class MiniBatch:
 
     def _run(self, share: Share, rows: Rows, workers: Workers) -> tuple[Rows, Rows]:
         """Run both phases of a share; return v0 and vk."""
-        model, (_, v0, vk, h0, hk, h, rng, ladders) = self.model, share
-        # The positive phase.
-        v0 = model.centre(rows, v0)
-        model.hidden(v0, out=h0)
+        v0 = self._positive_phase(share, rows)
+        if share.ladders is None:
+            return v0, self._negative_phase(share, workers)
+        return v0, self._tempered_phase(share, share.ladders, workers)
+
+    def _positive_phase(self, share: Share, rows: Rows) -> Rows:
+        h0, h, rng = share.h0, share.h, share.rng
+        v0 = self.model.centre(rows, share.v0)
+        self.model.hidden(v0, out=h0)
         if self.sample_statistics:
             h0[...] = bernoulli(h0, rng, scratch=h0)
         if not self.persistent:
             h[...] = h0 if self.sample_statistics else bernoulli(h0, rng, scratch=h)
-        # The negative phase.
-        if ladders is not None:
-            for _ in range(self.n_gibbs_steps):
-                v = ladders.step(model, workers)
-            if vk is None:
-                vk = v
-            else:
-                vk[...] = v
-            model.hidden(vk, out=hk)
-            if self.sample_statistics:
-                hk[...] = bernoulli(hk, rng)
-            return v0, vk
+        return v0
+
+    def _negative_phase(self, share: Share, workers: Workers) -> Rows:
+        vk, hk, h, rng = share.vk, share.hk, share.h, share.rng
         for step in range(1, self.n_gibbs_steps + 1):
-            vk = model.draw_visible(h, rng, vk, workers)
-            model.hidden(vk, out=hk)
+            vk = self.model.draw_visible(h, rng, vk, workers)
+            self.model.hidden(vk, out=hk)
             last = step == self.n_gibbs_steps
             if not last or self.persistent or self.sample_statistics:
                 h[...] = bernoulli(hk, rng, scratch=h)
         if self.sample_statistics:
             hk[...] = h
-        return v0, vk
+        return vk
+
+    def _tempered_phase(self, share: Share, ladders: Ladders, workers: Workers) -> Rows:
+        vk, hk = share.vk, share.hk
+        for _ in range(self.n_gibbs_steps):
+            v = ladders.step(self.model, workers)
+        if vk is None:
+            vk = v
+        else:
+            vk[...] = v
+        self.model.hidden(vk, out=hk)
+        if self.sample_statistics:
+            hk[...] = bernoulli(hk, share.rng)
+        return vk
 
     def add_gradient(
         self,
