@@ -203,7 +203,7 @@ def log_partition(
             method = "exact"
         else:
             method = "ais" if n_temperatures is None else "tempering"
-    options = _DEFAULTS[method] | {
+    options: dict[str, Any] = _DEFAULTS[method] | {
         name: value
         for name, value in given.items()
         if value is not None and name in _DEFAULTS[method]
@@ -216,25 +216,8 @@ def log_partition(
         start = None
         if X is not None:
             start = functools.partial(_starting_rows, rbm, X, root, model.W.dtype)
-        if method == "ais":
-            return _annealed(
-                rbm, model, start, root, workers, tolerance, _Ais(**options)
-            )
-        return _tempered(
-            rbm, model, start, root, workers, tolerance, _Ladders(**options)
-        )
-
-
-class _Ais(NamedTuple):
-    betas: Any
-    n_chains: int
-    n_gibbs_steps: int
-
-
-class _Ladders(NamedTuple):
-    n_temperatures: int
-    n_chains: int
-    n_gibbs_steps: int
+        estimate = _annealed if method == "ais" else _tempered
+        return estimate(rbm, model, start, root, workers, tolerance, **options)
 
 
 def _annealed(
@@ -244,20 +227,24 @@ def _annealed(
     root: int,
     workers: Workers,
     tolerance: float,
-    how: _Ais,
+    *,
+    betas: Any,
+    n_chains: int,
+    n_gibbs_steps: int,
 ) -> LogPartition:
+    """Return log Z by annealed importance sampling."""
     mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
-    n_chains = int(how.n_chains)
+    n_chains = int(n_chains)
     forward, backward = partition.annealed(
         model,
         base,
-        _temperatures("betas", how.betas),
+        _temperatures("betas", betas),
         n_chains,
         root,
         workers,
         start=None if start is None else start(n_chains),
-        n_gibbs_steps=int(how.n_gibbs_steps),
+        n_gibbs_steps=int(n_gibbs_steps),
     )
     log_base = partition.log_partition_of_base(base, len(model.c))
     value = log_base + partition.log_mean_exp(forward)
@@ -280,10 +267,14 @@ def _tempered(
     root: int,
     workers: Workers,
     tolerance: float,
-    how: _Ladders,
+    *,
+    n_temperatures: int,
+    n_chains: int,
+    n_gibbs_steps: int,
 ) -> LogPartition:
-    n_temperatures, n_steps = int(how.n_temperatures), int(how.n_gibbs_steps)
-    n_ladders = max(4, int(how.n_chains) // n_temperatures)
+    """Return log Z by tempering."""
+    n_temperatures, n_steps = int(n_temperatures), int(n_gibbs_steps)
+    n_ladders = max(4, int(n_chains) // n_temperatures)
     p = np.tile(rbm.visible_mean_.astype(model.W.dtype), (n_ladders, 1))
     v = bernoulli(p, Stream(root, START)).astype(p.dtype)
     half = n_ladders // 2
