@@ -141,6 +141,18 @@ def test_after_an_error_nothing_is_at_work(failing):
         assert len(set(workers.map(Meeting(), range(2)))) == 2
 
 
+def test_a_task_may_time_out_by_itself():
+    meeting = Meeting()
+
+    def late(i):
+        meeting(i)
+        if i == 0:
+            raise TimeoutError("late")
+
+    with pytest.raises(TimeoutError, match="late"), Workers(2) as workers:
+        workers.map(late, range(2))
+
+
 def test_a_long_task_is_given_up_after_an_error():
     def task(i):
         if i == 1:
@@ -432,7 +444,7 @@ def test_ctrl_c_ends_a_long_task():
     assert steps == [0, 1, 2, 3]
 
 
-def test_ctrl_c_comes_at_once_while_others_are_at_work():
+def test_ctrl_c_comes_while_others_are_at_work():
     main, begun, given_up = threading.main_thread().ident, threading.Event(), []
 
     def task(i):

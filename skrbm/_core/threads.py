@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from typing import Any, Self, TypeVar
 
 # threadpoolctl is a requirement of scikit-learn.
@@ -27,6 +27,8 @@ R = TypeVar("R")
 # With fewer weights, calls of numpy are so short that threads mostly wait for each
 # other's interpreter lock; of fewer terms of a product, that they start too late.
 _FEW_WEIGHTS, _FEW_TERMS = 1 << 14, 1 << 24
+# Seconds after which a thread that waits for another looks for Ctrl-C.
+_WAIT = 0.05
 
 
 def worth_sharing(n_terms: int, n_weights: int) -> bool:
@@ -82,11 +84,8 @@ class Workers:
         try:
             results = [task(items[-1])]
             for future, item in zip(futures[::-1], items[-2::-1], strict=True):
-                if future.cancel():  # nobody has begun it
-                    results.append(task(item))
-                else:
-                    with self._interrupt.at_once():
-                        results.append(future.result())
+                mine = future.cancel()  # nobody has begun it
+                results.append(task(item) if mine else self._result(future))
         except BaseException:
             self._failed = True
             for future in futures:
@@ -95,6 +94,16 @@ class Workers:
             self._failed = False
             raise
         return results[::-1]
+
+    def _result(self, future: Future[R]) -> R:
+        """Wait for a result, or for Ctrl-C."""
+        while True:
+            try:
+                return future.result(timeout=_WAIT)
+            except TimeoutError:
+                if future.done():  # it is the task's own
+                    raise
+                self._interrupt.deliver()
 
     def steps(self, items: Iterable[T]) -> Iterator[T]:
         """Yield the items of a long task, as long as it is wanted."""
@@ -114,7 +123,6 @@ class _Interrupt:
     def __init__(self) -> None:
         self._handler: Any = None  # the one that there was before
         self._arrived: tuple[Any, ...] = ()
-        self._waiting = False
 
     def __enter__(self) -> None:
         handler = signal.getsignal(signal.SIGINT)
@@ -132,25 +140,12 @@ class _Interrupt:
 
     def _arrive(self, *arguments: Any) -> None:
         self._arrived = arguments
-        if self._waiting:
-            self._waiting = False
-            self.deliver()
 
     def deliver(self) -> None:
         """Call the handler that there was before, if a signal has arrived."""
         if self._arrived and threading.current_thread() is threading.main_thread():
             arrived, self._arrived = self._arrived, ()
             self._handler(*arrived)
-
-    @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Put nothing off while a thread only waits."""
-        self._waiting = True
-        try:
-            self.deliver()
-            yield
-        finally:
-            self._waiting = False
 
 
 @functools.cache
