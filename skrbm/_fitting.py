@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skrbm._core.energy import free_energy
 from skrbm._core.mixing import LARGE_SHIFT, STUCK, SURE, mixing
 from skrbm._core.monitoring import Likelihood, LikelihoodMeter, Measures, Monitor
-from skrbm._core.parameters import initial_parameters
+from skrbm._core.parameters import Parameters, initial_parameters
 from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
 from skrbm._core.rows import Moments, converted, map_rows, moments
 from skrbm._core.sampling import INITIALISE, METER, MONITOR, SPLIT, Stream
@@ -217,17 +217,39 @@ def _mean_score(
     X: Rows, index: Array, state: TrainingState, settings: Settings, workers: Workers
 ) -> float:
     """Return the mean pseudo-log-likelihood of these rows of X, in nats."""
-    out = np.empty(len(index))
     model = state.model()
+    scores = PseudoLikelihood(model)
+    return _mean(scores, X, index, model, settings, workers, TERMS_A_WEIGHT)
+
+
+def _mean_free_energy(
+    X: Rows, index: Array, state: TrainingState, settings: Settings, workers: Workers
+) -> float:
+    """Return the mean free energy of these rows of X, in nats."""
+    model = state.model()
+    return _mean(lambda v, _: free_energy(model, v), X, index, model, settings, workers)
+
+
+def _mean(
+    function: Callable[[Rows, Array | None], Array],
+    X: Rows,
+    index: Array,
+    model: Parameters,
+    settings: Settings,
+    workers: Workers,
+    terms_a_weight: int = 1,
+) -> float:
+    """Return the mean of a function of these rows of X."""
+    out = np.empty(len(index))
     map_rows(
-        PseudoLikelihood(model),
+        function,
         X,
         out,
         DTYPE,
         settings.binarize,
         model.W.size,
         workers,
-        terms_a_weight=TERMS_A_WEIGHT,
+        terms_a_weight=terms_a_weight,
         index=index,
     )
     return float(out.mean())
@@ -259,24 +281,6 @@ def _monitor(
         _n_scored(X, len(pool), state.parameters.W.size),
         None if valid is None else _dense_rows(valid, settings),
     )
-
-
-def _mean_free_energy(
-    X: Rows, index: Array, state: TrainingState, settings: Settings, workers: Workers
-) -> float:
-    """Return the mean free energy of these rows of X, in nats."""
-    out, model = np.empty(len(index)), state.model()
-    map_rows(
-        lambda v, _: free_energy(model, v),
-        X,
-        out,
-        DTYPE,
-        settings.binarize,
-        model.W.size,
-        workers,
-        index=index,
-    )
-    return float(out.mean())
 
 
 def _meter(

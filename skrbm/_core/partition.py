@@ -55,7 +55,7 @@ def log_partition_of_base(b: Array, n_components: int) -> float:
 
 def log_partition_of_coins(parameters: Parameters) -> float:
     """Return log Z at temperature 0, where all units are fair coins."""
-    return sum(parameters.W.shape) * float(np.log(2))
+    return log_partition_of_base(np.zeros_like(parameters.b), len(parameters.c))
 
 
 @quiet
