@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import copy
+import functools
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import metadata
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -14,14 +19,17 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import BernoulliRBM
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_array, check_is_fitted
 
 import skrbm
-from skrbm import _fitting
+from skrbm import _progress as progress
+from skrbm._advice import warn_of_trouble
+from skrbm._callbacks import CallbackSupportMixin, with_callbacks
 from skrbm._core import energy
 from skrbm._core.mixing import is_stuck
-from skrbm._core.operations import quiet
+from skrbm._core.operations import quiet, sigmoid
 from skrbm._core.parameters import Parameters
 from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
 from skrbm._core.rows import converted, map_rows, pieces
@@ -29,18 +37,32 @@ from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
 from skrbm._core.tempering import Run, Tempering
 from skrbm._core.threads import Workers, worth_sharing
 from skrbm._core.training import Settings, TrainingState
-from skrbm._core.types import Array, DType, Rows, dense
+from skrbm._core.types import Array, DType, Rows, dense, is_sparse
+from skrbm._fitting import (
+    Outcome,
+    Task,
+    new_state,
+    new_state_of,
+    seen_rows,
+    split,
+    train,
+    train_once,
+)
 from skrbm._hyperparameters import (
+    DTYPE,
     MOST,
     RULES,
+    auto_names,
     check_parameters,
     resolve,
     root_of,
     temperatures,
     workers_for,
 )
+from skrbm._measures import has_lost_groups, pseudo_log_likelihood
 from skrbm._validation import check_rows, integer, refuse_times, seed
 from skrbm._warnings import warn
+from skrbm.exceptions import DivergenceError
 
 Auto: TypeAlias = Literal["auto"]
 
@@ -53,8 +75,19 @@ SMALL = 1 << 14
 # Attributes that scikit-learn sets as soon as it has looked at X.
 DESCRIBE_X = {"n_features_in_", "feature_names_in_"}
 
+# Attributes that make a model.
+PARAMETERS = ("components_", "intercept_hidden_", "intercept_visible_")
 
-class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+# Fitted attributes that `partial_fit` leaves alone.
+OF_FIT = {"n_iter_", "kept_epoch_", "history_"}
+
+
+class BinaryCDRBM(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Binary restricted Boltzmann machine trained by contrastive divergence.
 
     A density over binary rows v, with binary hidden units h as features::
@@ -178,7 +211,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         by it.  None takes as many as BLAS may use, -1 all processors.  Never changes
         the result.
     verbose : int, default=0
-        Whether `fit` prints a line for each epoch.
+        Whether training prints how it goes: what "auto" stands for, then each epoch
+        with its scores (nats a row) and the time left.  For progress bars see
+        ``set_callbacks`` (scikit-learn 1.9 or newer).
     random_state : int, RandomState instance or None, default=None
         Randomness of the initial weights, of the order of rows and of the Gibbs
         steps.  The same seed and the same data give the same bits.
@@ -193,8 +228,15 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         Hidden intercepts, c.
     visible_mean_ : ndarray of shape (n_features,)
         Mean of the rows trained on.
+    resolved_params_ : dict of str to object
+        What the hyper-parameters that may be "auto" stood for in the last call of `fit`
+        or `partial_fit`.
     n_iter_ : int
         Epochs that the last call of `fit` ran; `partial_fit` does not set it.
+    kept_epoch_ : int
+        The epoch of the last `fit` that the model is from: `n_iter_`, or the best one
+        with ``early_stopping``, where 0 is the model that a warm start found.
+        `partial_fit` does not set it.
     history_ : dict of str to ndarray of shape (n_iter_,)
         Measures of every epoch of the last `fit`; `partial_fit` does not set it.
         On a few fixed rows: ``reconstruction_error`` (mean squared),
@@ -329,6 +371,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
     # -- training ----------------------------------------------------------------
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on the rows of X, ``n_iter`` times over.
 
@@ -355,8 +398,23 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             If a parameter stops being finite.  The last good epoch of this call is
             kept, the best one with ``early_stopping``; if it has none, the estimator
             stays as it was.
+        KeyboardInterrupt
+            If you press Ctrl-C.  A first fit keeps the last finished epoch, the best
+            one with ``early_stopping``; an estimator that had a model stays as it was.
         """
-        return self._fit(X, resume=self.warm_start, whole=True)
+        check_parameters(self)
+        with workers_for(self.n_jobs) as workers:
+            with self._as_it_was_on_error():
+                task = self._task(X, resume=self.warm_start, whole=True)
+                outcome, error = self._train(task, X, y, workers)
+                self.__dict__.update(self._fitted_attributes(outcome, task.settings))
+            if error is not None:
+                raise error
+            lost = outcome.n_kept > 0 and has_lost_groups(
+                task.X, task.rows, outcome.state, task.settings, workers
+            )
+            warn_of_trouble(outcome, task.settings, lost=lost)
+        return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train on the rows of X once, going on from the present model.
@@ -383,53 +441,115 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         TypeError, ValueError, DivergenceError
             As in `fit`.
         """
-        return self._fit(X, resume=True, whole=False)
-
-    def _fit(self, X: Any, *, resume: bool, whole: bool) -> Self:
         check_parameters(self)
-        resume = resume and hasattr(self, "_state")
-        before = {name: v for name, v in vars(self).items() if name in DESCRIBE_X}
-        with workers_for(self.n_jobs) as workers:
-            try:
-                outcome, settings = self._train(X, workers, resume=resume, whole=whole)
-            except BaseException:
-                # What describes X belongs to the model that there was before, if any.
-                for name in DESCRIBE_X:
-                    self.__dict__.pop(name, None)
-                self.__dict__.update(before)
-                raise
-            self._expose(outcome, whole=whole)
-        if outcome.error is not None:
-            raise outcome.error
-        _fitting.warn_of_trouble(outcome, settings)
+        with self._as_it_was_on_error(), workers_for(self.n_jobs) as workers:
+            task = self._task(X, resume=True, whole=False)
+            outcome = train_once(task, workers)
+            if self.verbose:
+                score = pseudo_log_likelihood(task.X, outcome.state, task.settings)
+                seen = outcome.state.seen.n_rows
+                progress.say(
+                    f"{task.X.shape[0]} rows, {seen} so far: "
+                    f"pseudo-log-likelihood {score:.2f}"
+                )
+            attributes = self._fitted_attributes(outcome, task.settings)
+            self.__dict__.update(
+                {name: v for name, v in attributes.items() if name not in OF_FIT}
+            )
+        warn_of_trouble(outcome, task.settings, lost=False)
         return self
 
-    def _train(
-        self, X: Any, workers: Workers, *, resume: bool, whole: bool
-    ) -> tuple[_fitting.Outcome, Settings]:
-        """Return what training came to, and by which settings."""
-        before = self._present_state() if resume else None
-        X = check_rows(self, X, reset=not resume, binarize=self.binarize)
+    @contextlib.contextmanager
+    def _as_it_was_on_error(self) -> Iterator[None]:
+        """Leave what describes X as it was, with the model that it belongs to."""
+        before = {name: v for name, v in vars(self).items() if name in DESCRIBE_X}
+        try:
+            yield
+        except BaseException:
+            for name in DESCRIBE_X:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
+
+    def _task(self, X: Any, *, resume: bool, whole: bool) -> Task:
+        """Return what `fit` is to train, the whole of it, or `partial_fit`."""
+        before = self._present_state() if resume and self._has_model() else None
+        X = check_rows(self, X, reset=before is None, binarize=self.binarize)
         root = root_of(self.random_state) if before is None else before.root
         rows = held_out = None
         if whole and self.early_stopping:
-            rows, held_out = _fitting.split(X.shape[0], self.validation_fraction, root)
-        seen = _fitting.seen_rows(X, rows, self.binarize)
+            rows, held_out = split(X.shape[0], self.validation_fraction, root)
+        seen = seen_rows(X, rows, self.binarize)
         if before is not None:
             seen = before.seen.with_more(seen)
         settings = resolve(self, seen, X.shape[0] if whole else seen.n_rows)
+        if not whole:
+            settings = replace(settings, learning_rate_schedule="constant", n_iter=1)
         if before is None:
-            state = _fitting.new_state(seen, root, settings)
+            state = new_state(seen, root, settings)
         else:
             state = replace(before, seen=seen)
-        if whole:
-            outcome = _fitting.run(X, rows, held_out, state, settings, workers, before)
-        else:
-            outcome = _fitting.run_once(X, state, settings, workers)
-        return outcome, settings
+        return Task(X, state, settings, rows, held_out, before)
+
+    def _train(
+        self, task: Task, X: Any, y: Any, workers: Workers
+    ) -> tuple[Outcome, BaseException | None]:
+        """Return what training came to, and the error that ended it early, if any.
+
+        Callbacks are given X and y as they came.
+        """
+        settings, outcome = task.settings, task.start()
+        say = progress.say if self.verbose else progress.be_silent
+        began = time.perf_counter()
+        given = {"estimator": self, "X": X, "y": y}
+
+        def fitted() -> dict[str, Any]:
+            return self._fitted_attributes(outcome, settings)
+
+        fit = self._init_callback_context(max_subtasks=settings.n_iter)
+        fit.call_on_fit_task_begin(**given)
+        say(progress.parameters(_resolved(settings)))
+        outcomes = train(task, workers)
+        try:
+            for _ in range(settings.n_iter):
+                epoch = fit.subcontext(task_name="epoch")
+                epoch.call_on_fit_task_begin(**given)
+                outcome = next(outcomes)
+                say(progress.epoch(outcome, settings, time.perf_counter() - began))
+                stop = epoch.call_on_fit_task_end(
+                    **given, reconstruction_attributes=fitted
+                )
+                if stop or outcome.stop:
+                    break
+            if outcome.n_kept < outcome.n_iter:
+                say(f"epoch {outcome.n_kept} is kept")
+            fit.call_on_fit_task_end(**given, reconstruction_attributes=fitted)
+        except (DivergenceError, KeyboardInterrupt) as error:
+            # A model that there was before is not given up for one cut short.
+            if not outcome.n_kept or (
+                isinstance(error, KeyboardInterrupt) and self._has_model()
+            ):
+                raise
+            return outcome, error
+        return outcome, None
+
+    def _has_model(self) -> bool:
+        return all(hasattr(self, name) for name in PARAMETERS)
+
+    __sklearn_is_fitted__ = _has_model
 
     def _present_state(self) -> TrainingState:
         """Return the state to go on from, or from attributes that were set since."""
+        if self._n_features_out != self.n_components:
+            raise ValueError(
+                f"n_components={self.n_components!r}, but the model to go on from has "
+                f"{self._n_features_out}. Set it back, or fit with warm_start=False."
+            )
+        model = self._model(DTYPE)
+        if not hasattr(self, "_state"):  # the parameters were set by hand
+            return new_state_of(
+                model, self._visible_mean(model), root_of(self.random_state)
+            )
         kept: Any = self._state
         version = kept.get("version") if isinstance(kept, dict) else None
         if version != skrbm.__version__:
@@ -440,29 +560,29 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 "the version that trained it; or fit anew."
             )
         state = TrainingState.from_dict(kept["state"])
-        if state.hidden_mean.shape != (self.n_components,):
-            raise ValueError(
-                f"n_components={self.n_components!r}, but the model to go on from has "
-                f"{len(state.hidden_mean)}. Set it back, or fit with warm_start=False."
-            )
-        model = self._model(_fitting.DTYPE)
         if not all(map(np.array_equal, model, state.model())):
             return replace(state, parameters=model, average=None, velocity=None)
         return state
 
-    def _expose(self, outcome: _fitting.Outcome, *, whole: bool) -> None:
-        """Set the fitted attributes."""
+    def _fitted_attributes(
+        self, outcome: Outcome, settings: Settings
+    ) -> dict[str, Any]:
+        """Return all that `fit` sets but what describes X."""
         state = outcome.state
-        # Arrays and numbers alone: other tools than pickle can save them.
-        self._state = {"version": skrbm.__version__, "state": state.to_dict()}
         # Copies, for whoever changes an attribute in place.
-        W, self.intercept_visible_, self.intercept_hidden_ = state.model().copy()
-        self.components_ = W.T
-        self.visible_mean_ = state.seen.mean.copy()
-        self._n_features_out = self.n_components
-        if whole:
-            self.n_iter_ = outcome.n_iter
-            self.history_ = outcome.history
+        W, b, c = state.model().copy()
+        return {
+            # Arrays and numbers alone: other tools than pickle can save them.
+            "_state": {"version": skrbm.__version__, "state": state.to_dict()},
+            "components_": W.T,
+            "intercept_visible_": b,
+            "intercept_hidden_": c,
+            "visible_mean_": state.seen.mean.copy(),
+            "resolved_params_": _resolved(settings),
+            "n_iter_": outcome.n_iter,
+            "kept_epoch_": outcome.n_kept,
+            "history_": outcome.history,
+        }
 
     # -- queries -----------------------------------------------------------------
 
@@ -473,20 +593,23 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             RULES[name](name, getattr(self, name))
         W = np.asarray(self.components_).T
         b, c = np.asarray(self.intercept_visible_), np.asarray(self.intercept_hidden_)
-        mean = np.asarray(self.visible_mean_)
+        mean = np.asarray(getattr(self, "visible_mean_", np.zeros_like(b)))
+        if not hasattr(self, "n_features_in_"):  # the parameters were set by hand
+            self.n_features_in_ = b.size
         n_hidden, n_visible = self._n_features_out, self.n_features_in_
         shapes = W.T.shape, b.shape, c.shape, mean.shape
         allowed = (n_hidden, n_visible), (n_visible,), (n_hidden,), (n_visible,)
         if shapes != allowed:
             raise ValueError(
                 "components_, intercept_visible_, intercept_hidden_ and visible_mean_ "
-                f"have the shapes {shapes}, but those of the fitted model are "
-                f"{allowed}. Set arrays of these shapes, or fit anew."
+                f"have the shapes {shapes}, but a model of {n_visible} visible and "
+                f"{n_hidden} hidden units has {allowed}. Set arrays of these shapes, "
+                "or fit anew."
             )
         if dtype is None:
             # BLAS sums a row in an order that depends on where the row stands.  In
             # double precision nobody sees that, and a small model can afford it.
-            dtype = np.float64 if W.size <= SMALL else _fitting.DTYPE
+            dtype = np.float64 if W.size <= SMALL else DTYPE
         with np.errstate(over="ignore"):
             model = Parameters(W, b, c).astype(dtype)
         finite = model.is_finite() and np.isfinite(mean).all()
@@ -496,6 +619,16 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"large for {model.W.dtype}. Fit anew."
             )
         return model
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.intercept_hidden_)
+
+    def _visible_mean(self, model: Parameters) -> Array:
+        """Return the mean of the rows trained on, or of a model without weights."""
+        if hasattr(self, "visible_mean_"):
+            return np.asarray(self.visible_mean_).astype(model.W.dtype)
+        return sigmoid(model.b.copy())
 
     def _rows(self, X: Any, *, finite: bool = True) -> Rows:
         return check_rows(
@@ -730,8 +863,9 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Parameters
         ----------
-        v : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows of visible units to start from.
+        v : {array-like, sparse matrix} of shape (n_samples, n_features) or \
+                array-like of shape (n_features,)
+            Rows of visible units to start from, or one row.
         n_steps : int, default=1
             Number of steps.
         n_temperatures : int, default=1
@@ -744,15 +878,23 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
 
         Returns
         -------
-        v_new : ndarray of bool of shape (n_samples, n_features)
-            Visible states after the last step.
+        v_new : ndarray of bool of shape (n_samples, n_features) or (n_features,)
+            Visible states after the last step, in the shape of v.
 
         Raises
         ------
         NotFittedError, TypeError, ValueError
             As in `transform`, or if an argument is not allowed.
         """
-        model, v = self._model(), self._rows(v)
+        model = self._model()
+        if not is_sparse(v) and np.ndim(v) == 1:
+            return self.gibbs(
+                np.reshape(v, (1, -1)),
+                n_steps,
+                n_temperatures=n_temperatures,
+                random_state=random_state,
+            )[0]
+        v = self._rows(v)
         integer(1)("n_steps", n_steps)
         integer(1, MOST)("n_temperatures", n_temperatures)
         seed("random_state", random_state)
@@ -818,7 +960,7 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         root = root_of(random_state)
         if n_temperatures == "auto":
             n_temperatures = temperatures(*model.W.shape)
-        start = self.visible_mean_.astype(model.W.dtype)
+        start = self._visible_mean(model)
         p = np.tile(start, (n_samples, 1))
         v = bernoulli(p, Stream(root, SAMPLE)).astype(p.dtype)
         run, _ = self._ladders(
@@ -857,6 +999,108 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             n_left = n_steps - n_rounds * (n_steps // 10)
             return ladders.run(n_left, record=record), ladders.betas
 
+    # -- coming and going --------------------------------------------------------
+
+    @classmethod
+    def from_bernoulli_rbm(cls, rbm: BernoulliRBM) -> Self:
+        """Return a model with the weights of scikit-learn's `BernoulliRBM`.
+
+        Use it to score, sample or go on training a model that you already have.  The
+        probabilities of the two models are the same.  Hyper-parameters of the same name
+        are taken over, with ``persistent=True``, since `BernoulliRBM` always trains
+        with persistent chains.
+
+        Parameters
+        ----------
+        rbm : BernoulliRBM
+            A fitted model.
+
+        Returns
+        -------
+        model : BinaryCDRBM
+            The same model; its parameters are copies.
+
+        Raises
+        ------
+        TypeError
+            If ``rbm`` is not a `BernoulliRBM`.
+        NotFittedError
+            If it is not fitted.
+
+        See Also
+        --------
+        to_bernoulli_rbm : The way back.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.neural_network import BernoulliRBM
+        >>> from skrbm import BinaryCDRBM
+        >>> X = np.array([[0, 1, 1], [1, 0, 1]])
+        >>> theirs = BernoulliRBM(n_components=2, random_state=0).fit(X)
+        >>> ours = BinaryCDRBM.from_bernoulli_rbm(theirs)
+        >>> bool(np.allclose(ours.transform(X), theirs.transform(X)))
+        True
+        """
+        if not isinstance(rbm, BernoulliRBM):
+            raise TypeError(
+                "from_bernoulli_rbm takes a BernoulliRBM of scikit-learn, got "
+                f"{type(rbm).__name__}. Take the last step of a pipeline by [-1]."
+            )
+        check_is_fitted(rbm)
+        shared = rbm.get_params() | {"n_components": len(rbm.components_)}
+        model = cls(**shared, persistent=True)
+        for name in (*PARAMETERS, *DESCRIBE_X):
+            if hasattr(rbm, name):
+                setattr(model, name, copy.copy(getattr(rbm, name)))
+        return model
+
+    def to_bernoulli_rbm(self) -> BernoulliRBM:
+        """Return the model as scikit-learn's `BernoulliRBM`.
+
+        Use it where a model has to be loaded without skrbm.  The probabilities of the
+        two models are the same.
+
+        Returns
+        -------
+        rbm : BernoulliRBM
+            The same model; its parameters are copies.  It can be trained on, from
+            chains that start at zeros, with the learning rate and the batches of this
+            one, or its own defaults where this one was not trained.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no model.
+        ValueError
+            If ``binarize`` is set, which `BernoulliRBM` does not have.
+
+        See Also
+        --------
+        from_bernoulli_rbm : The way back.
+        """
+        self._model()  # which checks it
+        if self.binarize is not None:
+            raise ValueError(
+                f"A BernoulliRBM has no binarize={self.binarize!r}. Put "
+                f"sklearn.preprocessing.Binarizer(threshold={self.binarize!r}) before "
+                "it, and set binarize=None here."
+            )
+        names = {"learning_rate", "batch_size", "n_iter"}
+        trained = getattr(self, "resolved_params_", {})
+        rbm = BernoulliRBM(
+            self._n_features_out,
+            random_state=self.random_state,
+            verbose=self.verbose,
+            **{name: value for name, value in trained.items() if name in names},
+        )
+        for name in (*PARAMETERS, *DESCRIBE_X):
+            if hasattr(self, name):
+                setattr(rbm, name, copy.copy(getattr(self, name)))
+        rbm.h_samples_ = np.zeros((rbm.batch_size, rbm.n_components))
+        rbm._n_features_out = rbm.n_components  # noqa: SLF001  (as its `fit` does)
+        return rbm
+
     def _chains(
         self,
         model: Parameters,
@@ -880,11 +1124,32 @@ class BinaryCDRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             parts = workers.map(run, pieces(n_rows, n_weights), share=share)
             return np.concatenate(parts)
 
+    # The HTML representation links to the documentation, and says what parameters are.
+    _doc_link_module = "skrbm"
+
+    @property
+    def _doc_link_template(self) -> str:
+        page = "generated/{estimator_module}.{estimator_name}.html"
+        return _documentation() + page
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+@functools.cache
+def _documentation() -> str:
+    """Return where the documentation stands, as the package's metadata have it."""
+    urls = metadata("skrbm").get_all("Project-URL", [])
+    named = dict(url.split(", ", 1) for url in urls)
+    return named.get("Documentation", "")
+
+
+def _resolved(settings: Settings) -> dict[str, Any]:
+    """Return what the hyper-parameters that may be "auto" stood for."""
+    return {name: getattr(settings, name) for name in auto_names(settings)}
 
 
 def _floating_type(X: Rows) -> DType:

@@ -27,6 +27,9 @@ from skrbm._validation import (
     seed,
 )
 
+# The type of training, and of queries of models that are not small.
+DTYPE = np.float32
+
 # The largest size of an array that is asked for by a number.
 MOST = 2**31 - 1
 
@@ -127,6 +130,16 @@ def auto(
         # Sparse features want a lower start than densities do.
         "hidden_intercept_init": -2.0,
     }
+
+
+def auto_names(settings: Settings) -> list[str]:
+    """Return the names of the hyper-parameters that may be "auto", where they count."""
+    of_chains = set() if settings.persistent else {"n_chains", "n_temperatures"}
+    return [
+        name
+        for name, rule in RULES.items()
+        if rule.accepts("auto") and name not in of_chains
+    ]
 
 
 def check_parameters(estimator: Any) -> None:

@@ -209,7 +209,23 @@ def _warn_outside_unit_interval(X: Any) -> None:
     if low < -ROUNDING or high > 1 + ROUNDING:
         warn(
             f"X has values from {low:g} to {high:g}, but the visible units of a binary "
-            "RBM stand for values in [0, 1]. Divide X by its largest possible value, "
-            "scale it with MinMaxScaler(clip=True), or set binarize to a threshold.",
+            f"RBM stand for values in [0, 1]. {_remedy(X, low, high)}",
             DataRangeWarning,
         )
+
+
+def _remedy(X: Any, low: float, high: float) -> str:
+    """Return what suits rows out of range best: sparse ones, pictures or a table."""
+    if is_sparse(X):
+        keep = "Set binarize=0 to keep which values are above 0"
+        scale = ", or scale each column by MaxAbsScaler, which leaves zeros as they are"
+        return f"{keep}{scale if low == 0 else ''}."
+    largest = X.max(axis=0)
+    if low == 0 and np.mean(largest[largest > 0] > high / 2) > 0.5:
+        # Most columns have the same scale, as the pixels of pictures do.
+        whole = 255 if X.dtype == np.uint8 else high
+        return f"Divide X by {whole:g}, or set binarize to a threshold."
+    return (
+        "Scale each column by MinMaxScaler(clip=True), or set binarize to a threshold "
+        "that suits all columns."
+    )

@@ -17,6 +17,7 @@ from skrbm._core.mixing import LARGE_SHIFT, STUCK, SURE, mixing
 from skrbm._core.monitoring import LEAST_RATE
 from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
+from skrbm._core.progress import Progress
 from skrbm._core.rows import converted
 from skrbm._core.sampling import LADDERS, START, Stream, bernoulli
 from skrbm._core.tempering import Tempering, log_ratio
@@ -24,7 +25,8 @@ from skrbm._core.threads import Workers
 from skrbm._core.types import dense
 from skrbm._estimator import BinaryCDRBM
 from skrbm._hyperparameters import MOST, RULES, root_of, temperatures, workers_for
-from skrbm._validation import integer, n_threads, none, one_of, real, seed
+from skrbm._progress import Report
+from skrbm._validation import boolean, integer, n_threads, none, one_of, real, seed
 from skrbm._warnings import warn
 
 __all__ = [
@@ -45,6 +47,7 @@ _RULES: dict[str, Any] = {
     "n_gibbs_steps": none | integer(1),
     "tolerance": real("(0, inf)"),
     "n_jobs": none | n_threads,
+    "verbose": boolean | integer(0),
     "random_state": seed,
 }
 
@@ -93,6 +96,7 @@ def log_partition(
     n_gibbs_steps: int | None = None,
     tolerance: float = 2.0,
     n_jobs: int | None = None,
+    verbose: int = 0,
     random_state: Any = None,
 ) -> LogPartition:
     """Return log Z of a fitted model, with ``Z = sum_v exp(-F(v))``.
@@ -133,6 +137,8 @@ def log_partition(
         reverse, and for "tempering" also ladders that start from X and others.
     n_jobs : int, default=None
         Threads; None takes as many as BLAS may use.  Never changes the result.
+    verbose : int, default=0
+        Whether to print every two seconds how much is done, and the time left.
     random_state : int, RandomState instance or None, default=None
         Randomness of the chains.
 
@@ -184,6 +190,7 @@ def log_partition(
         method=method,
         tolerance=tolerance,
         n_jobs=n_jobs,
+        verbose=verbose,
         random_state=random_state,
         **given,
     )
@@ -208,16 +215,19 @@ def log_partition(
         for name, value in given.items()
         if value is not None and name in _DEFAULTS[method]
     }
+    progress = Progress(Report("log_partition") if verbose else None)
     with workers_for(n_jobs) as workers:
         if method == "exact":
-            value = partition.exact(model, workers)
+            value = partition.exact(model, workers, progress)
             return LogPartition(value, 0.0, value, "exact")
         root = root_of(random_state)
         start = None
         if X is not None:
             start = functools.partial(_starting_rows, rbm, X, root, model.W.dtype)
         estimate = _annealed if method == "ais" else _tempered
-        return estimate(rbm, model, start, root, workers, tolerance, **options)
+        return estimate(
+            rbm, model, start, root, workers, tolerance, progress, **options
+        )
 
 
 def _annealed(
@@ -227,13 +237,14 @@ def _annealed(
     root: int,
     workers: Workers,
     tolerance: float,
+    progress: Progress,
     *,
     betas: Any,
     n_chains: int,
     n_gibbs_steps: int,
 ) -> LogPartition:
     """Return log Z by annealed importance sampling."""
-    mean = np.clip(rbm.visible_mean_, 0.005, 0.995)
+    mean = np.clip(rbm._visible_mean(model), 0.005, 0.995).astype(np.float64)
     base = np.log(mean / (1 - mean)).astype(model.W.dtype)
     n_chains = int(n_chains)
     forward, backward = partition.annealed(
@@ -245,6 +256,7 @@ def _annealed(
         workers,
         start=None if start is None else start(n_chains),
         n_gibbs_steps=int(n_gibbs_steps),
+        progress=progress,
     )
     log_base = partition.log_partition_of_base(base, len(model.c))
     value = log_base + partition.log_mean_exp(forward)
@@ -267,6 +279,7 @@ def _tempered(
     root: int,
     workers: Workers,
     tolerance: float,
+    progress: Progress,
     *,
     n_temperatures: int,
     n_chains: int,
@@ -275,7 +288,7 @@ def _tempered(
     """Return log Z by tempering."""
     n_temperatures, n_steps = int(n_temperatures), int(n_gibbs_steps)
     n_ladders = max(4, int(n_chains) // n_temperatures)
-    p = np.tile(rbm.visible_mean_.astype(model.W.dtype), (n_ladders, 1))
+    p = np.tile(rbm._visible_mean(model), (n_ladders, 1))
     v = bernoulli(p, Stream(root, START)).astype(p.dtype)
     half = n_ladders // 2
     if start is not None:
@@ -283,7 +296,8 @@ def _tempered(
     betas = np.linspace(0, 1, n_temperatures)
     ladders = Tempering(model, betas, v, root, LADDERS, workers)
     ladders.adapt(5, n_steps // 10)
-    run = ladders.run(max(1, n_steps - 5 * (n_steps // 10)), record=True)
+    n_left = max(1, n_steps - 5 * (n_steps // 10))
+    run = ladders.run(n_left, record=True, progress=progress)
     log_coins = partition.log_partition_of_coins(model)
     ratio = log_ratio(ladders.betas, run.U)
     value, reverse = ratio.value + log_coins, ratio.reverse + log_coins
@@ -492,11 +506,17 @@ def log_likelihood(
     return -free_energies - log_z
 
 
-def log_likelihood_scorer(**options: Any) -> Any:
+def log_likelihood_scorer(*scored: Any, **options: Any) -> Any:
     """Return a scorer for model selection: the mean log-likelihood of rows.
+
+    Give it to `GridSearchCV` as ``scoring=log_likelihood_scorer()``, or without the
+    parentheses.  It computes log Z for every model scored, which can take several times
+    as long as to fit it: ``method="exact"`` and few hidden units make it fast.
 
     Parameters
     ----------
+    *scored : estimator, X and y
+        What scikit-learn gives where the parentheses are left out.
     **options : dict
         Arguments of `log_partition`, but for X: the rows scored are given for it.
 
@@ -529,10 +549,11 @@ def log_likelihood_scorer(**options: Any) -> Any:
     """
     inspect.signature(log_partition).bind(None, None, **options)
     _check(**options)
-    return functools.partial(_mean_log_likelihood, options=options)
+    scorer = functools.partial(_mean_log_likelihood, options=options)
+    return scorer(*scored) if scored else scorer
 
 
-def free_energy_gap_scorer(X_train: Any) -> Any:
+def free_energy_gap_scorer(X_train: Any, *scored: Any) -> Any:
     """Return a scorer that tells of overfitting: how much likelier training rows are.
 
     The score is the mean free energy of ``X_train`` less that of the rows scored,
@@ -547,12 +568,19 @@ def free_energy_gap_scorer(X_train: Any) -> Any:
     X_train : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows that the model was trained on, or some of them.  In cross-validation the
         rows scored are among those of the whole of X, which makes the gap smaller.
+    *scored : None
+        Nothing: what scikit-learn gives where ``(X_train)`` was left out is an error.
 
     Returns
     -------
     scorer : callable
         ``scorer(estimator, X, y=None)``; in nats.  The estimator is a
         `BinaryCDRBM` or a pipeline that ends in one.
+
+    Raises
+    ------
+    TypeError
+        If it is passed as a scorer itself.
 
     References
     ----------
@@ -569,6 +597,11 @@ def free_energy_gap_scorer(X_train: Any) -> Any:
     >>> free_energy_gap_scorer(X)(rbm, X)
     0.0
     """
+    if scored:
+        raise TypeError(
+            "free_energy_gap_scorer needs the rows trained on. Write "
+            "scoring=free_energy_gap_scorer(X_train)."
+        )
     return functools.partial(_free_energy_gap, X_train=X_train)
 
 

@@ -27,13 +27,16 @@ from skrbm import (
     BinaryCDRBM,
     DataRangeWarning,
     DivergenceError,
+    _advice,
     _estimator,
     _fitting,
+    _measures,
 )
 from skrbm._core.rows import moments
 from skrbm._core.training import Settings
-from skrbm._fitting import Outcome, _monitor, _n_scored, new_state, split
+from skrbm._fitting import Outcome, new_state, split
 from skrbm._hyperparameters import resolve
+from skrbm._measures import _monitor, _n_scored
 from skrbm.metrics import log_partition
 
 
@@ -210,25 +213,34 @@ def test_history_has_one_number_an_epoch(X, early_stopping):
     assert (rbm.history_["seconds"] > 0).all()
 
 
-def test_verbose_prints_a_line_an_epoch(X, capsys):
-    rbm = make(n_iter=3, verbose=True).fit(X)
-    lines = capsys.readouterr().out.splitlines()
-    for i, (line, score) in enumerate(
-        zip(lines, rbm.history_["pseudo_log_likelihood"], strict=True), 1
-    ):
-        start = (
-            f"[BinaryCDRBM] Iteration {i}, pseudo-log-likelihood = {score:.2f}, time"
-        )
+def test_verbose_prints_what_auto_stands_for_and_a_line_an_epoch(X, capsys):
+    rbm = make(n_iter=3, batch_size="auto", verbose=True).fit(X)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("[BinaryCDRBM] learning_rate=0.1, batch_size=10, n_iter=3,")
+    assert "n_chains" not in first
+    scores = rbm.history_["pseudo_log_likelihood"]
+    for i, (line, score) in enumerate(zip(lines, scores, strict=True), 1):
+        start = f"[BinaryCDRBM] epoch {i} of 3: pseudo-log-likelihood {score:.2f}, "
         assert line.startswith(start)
+        assert line.endswith(" left")
     rbm.set_params(early_stopping=True, n_iter_no_change=9).fit(X)
-    for line, score in zip(
-        capsys.readouterr().out.splitlines(),
-        rbm.history_["validation_score"],
-        strict=True,
-    ):
-        assert f", held out = {score:.2f}, time" in line
-    rbm.set_params(verbose=0).fit(X)
+    _, *lines = capsys.readouterr().out.splitlines()
+    for line, score in zip(lines, rbm.history_["validation_score"], strict=False):
+        assert f", held out {score:.2f}, " in line
+    rbm.partial_fit(X[:7])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("[BinaryCDRBM] 7 rows, 61 so far: pseudo-log-likelihood -")
+    rbm.set_params(verbose=0).partial_fit(X).fit(X)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_verbose_says_which_epoch_is_kept(X, monkeypatch, capsys):
+    path = iter([-20, -19, -21])
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(path)))
+    rbm = make(early_stopping=True, verbose=1).fit(X)
+    assert rbm.kept_epoch_ == 2
+    assert capsys.readouterr().out.endswith("[BinaryCDRBM] epoch 2 is kept\n")
 
 
 @pytest.mark.parametrize("changes", [{}, {"average": 0.1}, {"average": 2}])
@@ -747,7 +759,7 @@ def test_values_out_of_range_are_no_stronger_signal_than_their_variance(seed):
 )
 def test_a_score_that_still_rises_is_told(X, scores, changes, told, monkeypatch):
     path = iter(scores)
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(path)))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(path)))
     rbm = make(early_stopping=True, n_iter=len(scores), **changes)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -761,7 +773,7 @@ def test_a_score_that_still_rises_is_told(X, scores, changes, told, monkeypatch)
 def test_a_warm_start_keeps_what_it_found_unless_it_gets_better(X, better, monkeypatch):
     # The model that is gone on from is scored first.
     path = iter([-20, -19, -19, -21, -18 if better else -22, -23])
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(path)))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(path)))
     rbm = make(early_stopping=True, warm_start=True, n_iter=2)
     with pytest.warns(ConvergenceWarning, match="still rising"):
         rbm.fit(X)
@@ -789,7 +801,7 @@ def test_auto_looks_at_the_rows_of_a_fit_or_at_all_chunks(X, monkeypatch):
 
 def test_a_score_that_falls_from_the_start_is_told(X, monkeypatch):
     scores = itertools.count(-20, -1)
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(scores)))
     rbm = make(early_stopping=True, n_iter=50, n_iter_no_change=5)
     with pytest.warns(
         ConvergenceWarning, match="fell from -20 nats after the first .* to -25 after 6"
@@ -944,16 +956,24 @@ def test_a_fit_of_no_epochs_has_a_history_of_none(X):
     assert all(values.shape == (0,) for values in history.values())
 
 
+def records(history):
+    """Return one record an epoch from one array a measure."""
+    return tuple(
+        dict(zip(history, values, strict=True))
+        for values in zip(*history.values(), strict=True)
+    )
+
+
 def test_useless_units_are_those_of_the_epoch_that_is_kept():
     settings = Settings(0.1, 10, early_stopping=True, n_iter=3)
     state = state_of(np.eye(4), n_components=40)
-    history = dict.fromkeys(("saturated_units", "validation_score"), np.zeros(3))
+    history = dict.fromkeys(_measures.MEASURES, np.zeros(3))
     history["dead_units"] = np.array([0.0, 0.5, 1.0])
     for n_kept, dead in ((0, None), (1, None), (2, 20), (3, 40)):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
-            outcome = Outcome(state, 3, history, None, n_kept, since_best=1)
-            _fitting.warn_of_trouble(outcome, settings)
+            outcome = Outcome(state, 3, n_kept, since_best=1, records=records(history))
+            _advice.warn_of_trouble(outcome, settings, lost=False)
         told = [str(warning.message) for warning in caught]
         assert [f"{dead} of 40" in message for message in told] == [True] * bool(dead)
 
@@ -962,14 +982,13 @@ def test_units_that_are_useless_in_the_end_are_told_of_with_a_remedy():
     settings = Settings(0.1, 10)
     state = state_of(np.eye(4), n_components=40)
     for name, remedy in (("dead_units", "raise"), ("saturated_units", "lower")):
-        history = dict.fromkeys(
-            ("dead_units", "saturated_units", "validation_score"), np.zeros(3)
-        )
+        history = dict.fromkeys(_measures.MEASURES, np.zeros(3))
         for shares, told in (([0.5, 0.5, 0.05], False), ([0, 0, 0.075], True)):
             history[name] = np.array(shares)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", ConvergenceWarning)
-                _fitting.warn_of_trouble(Outcome(state, 3, history, None, 3), settings)
+                outcome = Outcome(state, 3, 3, records=records(history))
+                _advice.warn_of_trouble(outcome, settings, lost=False)
             messages = [str(warning.message) for warning in caught]
             assert bool(messages) is told
             assert all(
@@ -981,7 +1000,7 @@ def test_units_that_are_useless_in_the_end_are_told_of_with_a_remedy():
 
 def test_a_better_score_is_kept_also_within_tol(X, monkeypatch):
     path = iter([-20.0, -19.95, -19.9])
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: next(path))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: next(path))
     rbm = make(early_stopping=True, tol=1.0).fit(X)
     assert rbm._present_state().epoch == 3
 
@@ -1025,7 +1044,7 @@ def test_partial_fit_has_a_constant_rate_and_holds_nothing_out(X):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rows_seen_are_those_trained_on(X, monkeypatch):
     scores = itertools.count()  # every epoch is better, and kept
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(scores)))
     rbm = make(early_stopping=True, warm_start=True).fit(X)
     assert rbm._present_state().seen.n_rows == 54
     assert rbm.fit(X)._present_state().seen.n_rows == 108
@@ -1059,7 +1078,7 @@ def test_a_model_that_is_kept_is_kept_as_it_was(X, monkeypatch):
         rbm._present_state().seen.n_rows,
     )
     scores = itertools.count(0, -1)  # no epoch is better
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(scores)))
     rbm.fit(np.ones_like(X))
     np.testing.assert_array_equal(parameters(rbm), kept)
     np.testing.assert_array_equal(rbm.visible_mean_, mean)
@@ -1225,7 +1244,7 @@ def test_units_that_are_certain_are_sampled_in_silence(intercept):
 
 def test_a_score_that_never_beats_that_of_an_earlier_fit_did_not_fall(X, monkeypatch):
     scores = iter([-20.0, -20.0, *range(-21, -28, -1)])
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: float(next(scores)))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(scores)))
     rbm = make(early_stopping=True, warm_start=True, n_iter=1, n_iter_no_change=7)
     with pytest.warns(ConvergenceWarning, match="still rising"):
         rbm.fit(X)
@@ -1243,7 +1262,7 @@ def test_rows_held_out_stay_held_out_when_training_goes_on(X, monkeypatch):
         seen.append(split(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(_fitting, "split", recorded)
+    monkeypatch.setattr(_estimator, "split", recorded)
     seed = np.random.RandomState(0)
     make(early_stopping=True, warm_start=True, random_state=seed).fit(X).fit(X)
     for first, again in zip(*seen, strict=True):
@@ -1264,12 +1283,12 @@ def test_another_seed_starts_from_other_weights(X):
 def test_the_monitor_counts_the_rows_trained_on(X, monkeypatch):
     counts = []
 
-    class Recorded(_fitting.Monitor):
+    class Recorded(_measures.Monitor):
         def __init__(self, state, n_rows, *rest):
             counts.append(n_rows)
             super().__init__(state, n_rows, *rest)
 
-    monkeypatch.setattr(_fitting, "Monitor", Recorded)
+    monkeypatch.setattr(_measures, "Monitor", Recorded)
     make(early_stopping=True).fit(X)
     make().fit(X)
     assert counts == [54, 60]

@@ -8,7 +8,7 @@ import pytest
 from enumeration import FALSE_ALARM, chi_square
 from scipy import sparse
 from scipy.special import logsumexp
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, FunctionTransformer
@@ -292,15 +292,25 @@ def test_log_z_may_be_given():
         log_likelihood(rbm, V, log_z=np.nan)
 
 
-def test_log_likelihood_scorer_selects_models(X):
+@pytest.mark.parametrize("scorer", [log_likelihood_scorer(), log_likelihood_scorer])
+def test_log_likelihood_scorer_selects_models(scorer, X):
     search = GridSearchCV(
         BinaryCDRBM(n_iter=5, random_state=0),
         {"n_components": [1, 2]},
-        scoring=log_likelihood_scorer(),
+        scoring=scorer,
         cv=3,
     ).fit(X)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     best = search.best_estimator_
     assert search.scorer_(best, X) == pytest.approx(log_likelihood(best, X).mean())
+
+
+def test_a_scorer_that_misses_its_rows_says_so(X):
+    rbm = BinaryCDRBM(2, n_iter=1, random_state=0)
+    with pytest.raises(TypeError, match=r"Write scoring=free_energy_gap_scorer\("):
+        cross_val_score(
+            rbm, X, scoring=free_energy_gap_scorer, error_score="raise", cv=2
+        )
 
 
 @pytest.mark.parametrize("options", [{"methode": "exact"}, {"X": [[0]]}, {"rbm": None}])

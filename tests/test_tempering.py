@@ -17,7 +17,7 @@ from scipy import sparse, stats
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
-from skrbm import BinaryCDRBM, _fitting
+from skrbm import BinaryCDRBM, _measures
 from skrbm._core import partition
 from skrbm._core.mixing import mixing
 from skrbm._core.parameters import Parameters
@@ -387,9 +387,9 @@ def test_the_likelihood_is_measured_as_training_goes(X):
             exact.append(-mean_free_energy - partition.exact(model, workers))
         return real(meter, model, mean_free_energy)
 
-    real = _fitting.LikelihoodMeter.measure
+    real = _measures.LikelihoodMeter.measure
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_fitting.LikelihoodMeter, "measure", keep)
+        patch.setattr(_measures.LikelihoodMeter, "measure", keep)
         history = fitted(X, n_iter=6, average=None).history_
     np.testing.assert_array_equal(
         history["log_likelihood"], rbm.history_["log_likelihood"]
@@ -403,27 +403,27 @@ def test_the_likelihood_is_measured_as_training_goes(X):
 def test_early_stopping_goes_by_the_likelihood(X, monkeypatch, capsys):
     path = iter([(-5, 0.1), (-4, 0.1), (-3.9, 0.1), (-3.8, 0.1), (-3.75, 0.1)])
     monkeypatch.setattr(
-        _fitting.LikelihoodMeter,
+        _measures.LikelihoodMeter,
         "measure",
-        lambda *_: _fitting.Likelihood(*next(path)),
+        lambda *_: _measures.Likelihood(*next(path)),
     )
     pseudo = iter([-9.0, -10.0, -11.0, -12.0, -13.0])
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: next(pseudo))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: next(pseudo))
     rbm = fitted(X, early_stopping=True, n_iter_no_change=3, n_iter=9, verbose=True)
     # From the third on it rises by less than twice its error, and stops.
     assert rbm.n_iter_ == 5
     assert rbm._present_state().epoch == 2
     assert rbm.history_["log_likelihood"].tolist() == [-5, -4, -3.9, -3.8, -3.75]
-    assert "log-likelihood = -4.00" in capsys.readouterr().out
+    assert ", log-likelihood -4.00, " in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_where_the_meter_has_no_value_the_pseudo_likelihood_decides(X, monkeypatch):
     monkeypatch.setattr(
-        _fitting.LikelihoodMeter, "measure", lambda *_: _fitting.Likelihood()
+        _measures.LikelihoodMeter, "measure", lambda *_: _measures.Likelihood()
     )
     pseudo = iter([-9.0, -8.0, -10.0, -11.0])
-    monkeypatch.setattr(_fitting, "_mean_score", lambda *_: next(pseudo))
+    monkeypatch.setattr(_measures, "_mean_score", lambda *_: next(pseudo))
     rbm = fitted(X, early_stopping=True, n_iter_no_change=2, n_iter=9)
     assert rbm.n_iter_ == 4
     assert rbm._present_state().epoch == 2

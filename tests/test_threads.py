@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from skrbm import BinaryCDRBM, _fitting, _hyperparameters
+from skrbm import BinaryCDRBM, _estimator, _hyperparameters
 from skrbm._core import threads
 from skrbm._core.rows import ROWS, ROWS_AT_ONCE, map_rows, pieces
 from skrbm._core.threads import Workers, blas_threads, cut, worth_sharing
@@ -332,7 +332,7 @@ def test_blas_has_what_it_had_after_an_error(error, monkeypatch):
         assert blas_threads() == 1
         raise error
 
-    monkeypatch.setattr(_fitting, "run", fail)
+    monkeypatch.setattr(_estimator, "train", fail)
     with pytest.raises(error):
         BinaryCDRBM(2).fit(np.eye(4))
 

@@ -1,7 +1,10 @@
 """What people build around a transformer: pipelines, searches, unions, caches."""
 
+import re
+
 import numpy as np
 import pytest
+import sklearn
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -20,6 +23,7 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
 )
+from sklearn.utils.fixes import parse_version
 
 from skrbm import BinaryCDRBM
 
@@ -201,3 +205,11 @@ def test_cached_steps(digits, tmp_path):
     for _ in range(2):
         cached = make_pipeline(rbm(), classifier(), memory=str(tmp_path)).fit(X, y)
         np.testing.assert_array_equal(cached.predict_proba(X), plain.predict_proba(X))
+
+
+def test_a_notebook_links_to_the_documentation_and_explains_parameters():
+    html = BinaryCDRBM(n_components=7)._repr_html_()
+    page = "generated/skrbm.BinaryCDRBM.html"
+    assert re.search(rf'href="https://[^"]*/{page}"', html)
+    if parse_version(sklearn.__version__) >= parse_version("1.9"):
+        assert "Number of hidden units." in html

@@ -51,10 +51,7 @@ def timed_fit(model, X):
 
 def as_ours(peer, X):
     """Return BernoulliRBM's parameters in an estimator of ours, to be scored alike."""
-    rbm = BinaryCDRBM(peer.n_components, n_iter=0, random_state=0).fit(X[:10])
-    rbm.components_ = peer.components_
-    rbm.intercept_visible_ = peer.intercept_visible_
-    rbm.intercept_hidden_ = peer.intercept_hidden_
+    rbm = BinaryCDRBM.from_bernoulli_rbm(peer)
     rbm.visible_mean_ = X.mean(axis=0)
     return rbm
 

@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 
 from skrbm._core.operations import quiet, sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
+from skrbm._core.progress import Progress
 from skrbm._core.rows import pieces
 from skrbm._core.sampling import ANNEAL, Stream, bernoulli, gibbs_chain
 from skrbm._core.threads import Workers, worth_sharing
@@ -25,7 +26,9 @@ def states(n_units: int) -> Array:
     return np.arange(1 << n_units)[:, None] >> np.arange(n_units) & 1
 
 
-def exact(parameters: Parameters, workers: Workers) -> float:
+def exact(
+    parameters: Parameters, workers: Workers, progress: Progress | None = None
+) -> float:
     """Return log Z by summing over all states of the smaller layer.
 
         Z = sum_h exp(c'h) prod_i (1 + exp(b_i + (Wh)_i))
@@ -40,10 +43,15 @@ def exact(parameters: Parameters, workers: Workers) -> float:
     inner, outer = states(n_inner), states(len(c) - n_inner)
     x_inner, log_weight = inner @ W.T[:n_inner] + b, inner @ c[:n_inner]
 
+    progress = progress or Progress()
+    progress.begin(len(outer))
+
     @quiet
     def block(h: Array) -> float:
         x = x_inner + h @ W.T[n_inner:]
-        return float(logsumexp(log_weight + softplus(x).sum(axis=1)) + h @ c[n_inner:])
+        value = logsumexp(log_weight + softplus(x).sum(axis=1)) + h @ c[n_inner:]
+        progress.step()
+        return float(value)
 
     return float(logsumexp(workers.map(block, list(outer))))
 
@@ -66,6 +74,7 @@ def anneal(
     v: Array,
     rng: Stream,
     workers: Workers,
+    progress: Progress | None = None,
 ) -> tuple[Array, Array]:
     """Carry rows along a path of temperatures; return log weights and last rows.
 
@@ -77,6 +86,7 @@ def anneal(
     and then takes one Gibbs step at the next temperature (Neal 2001; for RBMs
     Salakhutdinov & Murray 2008).  ``betas`` may run from 0 to 1 or back.
     """
+    progress = progress or Progress()
     W, b, c = parameters
     slope = (b - base).astype(np.float64)
     log_weight = np.zeros(len(v))
@@ -89,6 +99,7 @@ def anneal(
         p = sigmoid(times_transposed(then * h, W), (1 - then) * base + then * b)
         v = bernoulli(p, rng, scratch=p).astype(W.dtype)
         a = times(v, W) + c
+        progress.step()
     return log_weight, v
 
 
@@ -102,6 +113,7 @@ def annealed(
     *,
     start: Array | None,
     n_gibbs_steps: int,
+    progress: Progress | None = None,
 ) -> tuple[Array, Array]:
     """Return log weights, one for each chain: forward, and backward.
 
@@ -113,21 +125,25 @@ def annealed(
     where the forward chains end.
     """
     mean = sigmoid(base.copy())
+    n_weights = parameters.W.size
+    groups = pieces(n_chains, n_weights, _CHAINS)
+    progress = progress or Progress()
+    progress.begin(2 * len(groups) * (len(betas) - 1))
 
     def run(chains: slice) -> tuple[Array, Array]:
         rng = Stream(root, ANNEAL, chains.start)
         n = chains.stop - chains.start
         v = bernoulli(np.tile(mean, (n, 1)), rng).astype(mean.dtype)
-        forward, v = anneal(parameters, base, betas, v, rng, workers)
+        forward, v = anneal(parameters, base, betas, v, rng, workers, progress)
         if start is not None:
             v = start[chains]
         v = gibbs_chain(parameters, v, n_gibbs_steps, rng, workers)
-        backward, _ = anneal(parameters, base, betas[::-1], v, rng, workers)
+        back = betas[::-1]
+        backward, _ = anneal(parameters, base, back, v, rng, workers, progress)
         return forward, backward
 
-    n_weights = parameters.W.size
     share = worth_sharing(n_chains * len(betas) * n_weights, n_weights)
-    parts = workers.map(run, pieces(n_chains, n_weights, _CHAINS), share=share)
+    parts = workers.map(run, groups, share=share)
     forward, backward = (np.concatenate(part) for part in zip(*parts, strict=True))
     return forward, backward
 

@@ -25,6 +25,7 @@ from scipy.special import expit, logsumexp
 from skrbm._core.layers import Dense, Layers
 from skrbm._core.operations import quiet, sigmoid
 from skrbm._core.parameters import Parameters
+from skrbm._core.progress import Progress
 from skrbm._core.rows import pieces
 from skrbm._core.sampling import Stream, bernoulli
 from skrbm._core.threads import Workers, worth_sharing
@@ -156,8 +157,12 @@ class Tempering:
                 ladders.set_betas(self.betas)
         return self
 
-    def run(self, n_steps: int, *, record: bool = False) -> Run:
+    def run(
+        self, n_steps: int, *, record: bool = False, progress: Progress | None = None
+    ) -> Run:
         """Move all ladders on, and record what exchanges say where asked to."""
+        progress = progress or Progress()
+        progress.begin(n_steps * len(self.groups))
 
         @quiet
         def move(ladders: Ladders) -> tuple[Array, Array, Array, Array]:
@@ -171,6 +176,7 @@ class Tempering:
                 if record:
                     U.append(ladders.U)
                     orders.append(ladders.order)
+                progress.step()
             mean = total / max(n_steps, 1)
             return S[:, :-1].copy(), mean, np.array(U), np.array(orders)
 
