@@ -237,7 +237,7 @@ class BinaryCDRBM(
         The epoch of the last `fit` that the model is from: `n_iter_`, or the best one
         with ``early_stopping``, where 0 is the model that a warm start found.
         `partial_fit` does not set it.
-    history_ : dict of str to ndarray of shape (n_iter_,)
+    history_ : dict of str to ndarray of shape (`n_iter_`,)
         Measures of every epoch of the last `fit`; `partial_fit` does not set it.
         On a few fixed rows: ``reconstruction_error`` (mean squared),
         ``pseudo_log_likelihood`` (nats) and ``free_energy_gap`` (nats, mean of
@@ -253,7 +253,7 @@ class BinaryCDRBM(
         its standard error ``log_likelihood_error``; NaN where the chains cannot tell.
     n_features_in_ : int
         Number of visible units.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had any.
 
     See Also
