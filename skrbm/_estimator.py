@@ -88,119 +88,111 @@ class BinaryCDRBM(
     TransformerMixin,
     BaseEstimator,
 ):
-    """Binary restricted Boltzmann machine trained by contrastive divergence.
+    """Binary restricted Boltzmann machine (RBM) trained by contrastive divergence.
 
-    A density over binary rows v, with binary hidden units h as features::
+    Use it as a transformer, to learn binary features for a classifier, or with
+    ``persistent=True`` as a density, to say how likely rows are, to draw new ones and
+    to find odd ones.  The visible units v are the columns of X, and the hidden units h
+    are the features::
 
         E(v, h)    = -v'Wh - b'v - c'h
         P(h=1 | v) = sigmoid(c + v'W)        P(v=1 | h) = sigmoid(b + Wh)
         F(v)       = -b'v - sum_j softplus(c_j + (v'W)_j)
         log p(v)   = -F(v) - log Z
 
-    Every mini-batch follows the mean of v h' over its rows less the mean over
-    rows that k Gibbs steps reach (CD-k [1]_), in centred coordinates [3]_.
-    Contrastive divergence trains features.  Its models can give most of their
-    probability to rows unlike any row trained on: do not use them as densities.  For
-    those use ``persistent=True`` [2]_: an "auto" learning rate, schedule, weight decay,
-    sparsity cost or start then takes the value that persistent chains need.
+    Training makes the rows of X more probable, and rows that the model makes up less.
+    With contrastive divergence (CD-k [1]_), the default, the latter are k Gibbs steps
+    away from the rows of X.  That gives good features, but the model may give most of
+    its probability to rows that are unlike any in X.  Persistent chains [2]_ look
+    everywhere: use them for densities.
+
+    The defaults are meant to work as they stand; "auto" adapts to the data.  Search
+    over `n_components` and `learning_rate` first.
 
     Parameters
     ----------
     n_components : int, default=256
-        Number of hidden units.
+        Number of hidden units, which are the features.  More can express more, and take
+        longer.
     learning_rate : float or "auto", default="auto"
-        Step along the mean gradient of a mini-batch.  "auto" is
-        ``2 / sqrt(n_components)``, times ``sqrt(n_samples / 1000)`` for fewer than
-        1000 rows, 0.1 at least and 0.5 at most; with persistent chains it is
-        ``1 / sqrt(n_components)``, twice that for fewer than 5000 rows, and at most
-        0.25.
+        Size of a training step.  Lower it if training diverges or units die; raise it
+        if the score still rises at the end.  Search from 0.03 to 0.3.  "auto" falls
+        with the number of hidden units, and is smaller for few rows.
     batch_size : int or "auto", default="auto"
-        Rows of a mini-batch.  The last one of an epoch may be shorter.  "auto" is
-        10 for fewer than 5000 rows, else 20.
+        Rows of a mini-batch, after each of which the parameters change.  Larger ones
+        make an epoch faster, and take more epochs.  "auto" is 10 for fewer than 5000
+        rows, else 20.
     n_iter : int or "auto", default="auto"
-        Epochs: passes over the rows.  "auto" is 20 from 1000 rows on; fewer are
-        passed over ``20 * sqrt(1000 / n_samples)`` times, 100 at most.
+        Epochs: passes over the rows.  Raise it if the score still rises at the end.
+        "auto" is 20 from 1000 rows on, and up to 100 for fewer.
     n_gibbs_steps : int, default=1
-        k of CD-k: Gibbs steps of the negative phase.
+        Gibbs steps of a training step, the k of CD-k.  More are slower, and bring the
+        model nearer to a density.  Try ``persistent=True`` first.
     persistent : bool, default=False
-        Whether the negative phase goes on with chains that live as long as
-        training does [2]_, instead of starting at the data each time.
+        Whether to train with persistent chains [2]_: Markov chains that go on from one
+        training step to the next, instead of starting at the data each time.  Choose it
+        to model a distribution.
     n_chains : int or "auto", default="auto"
-        Number of persistent chains [2]_, at all temperatures together.  "auto" is 200,
-        less for more than 64 hidden units (``12800 // n_components``), 50 at least.
+        Number of persistent chains, at all temperatures together.  More give a better
+        density and take longer.  "auto" is 200, and down to 50 for more than 64 hidden
+        units.
     n_temperatures : int or "auto", default="auto"
-        With persistent chains: the number of inverse temperatures that the chains stand
-        at, from fair coins at 0 to the model at 1 [9]_.  Neighbours exchange their
-        states, so that chains move between separate groups of rows, and the model gives
-        each group its share.  The chains at 1 enter the gradient.  Raise it, and
-        `n_chains` with it, if `fit` says that groups were lost; 1 turns it off.  "auto"
-        is 5, and 1 for models of more than 32,768 weights or 500 columns: on some of
-        these fewer chains in the gradient cost more than exchanges gain.
+        Number of temperatures at which persistent chains stand [9]_.  Chains at
+        neighbouring temperatures exchange their states, so that they move between
+        separate groups of rows, and each group gets its share of the probability.
+        Raise it, and `n_chains` with it, if `fit` warns of lost groups; 1 turns it off.
+        "auto" is 5, and 1 for models of more than 32,768 weights or 500 columns.
     statistics : {"auto", "probabilities", "states"}, default="auto"
-        What enters the gradient: the probabilities of the hidden units, or states
-        drawn from them; then rows with values between 0 and 1 are drawn too, anew
-        each time.  Probabilities have less variance; the noise of states gets
-        training off the plateau where all hidden units are alike.  "auto" is
-        "states" where the data are a weak signal, else "probabilities".  The signal
-        is weak where the variances of the columns add up to less than 9.5; for grey
-        rows that sum is first multiplied by its ratio to the sum that zeros and ones
-        of the same means would have.
+        Whether a training step uses the probabilities of the hidden units, or states
+        drawn from them, and from values between 0 and 1.  Leave it on "auto" unless
+        features of very small images look alike: then try "states".
     centered : bool, default=True
-        Whether to subtract the mean of the visible units and a running mean of
-        the hidden units in the gradient [3]_.  The family of models is the same.
+        Whether to subtract the means of the units in a training step [3]_.  It makes
+        training more stable; there is hardly a reason to turn it off.
     momentum : float, default=0.0
-        Share of the last change that is added to the next, in [0, 1).
+        Share of the last step that is added to the next, in [0, 1).  With the averaged
+        parameters (`average`) it is rarely needed.
     weight_decay : float or "auto", default="auto"
-        Strength of the L2 penalty ``weight_decay / 2 * sum(W**2)``.  Intercepts
-        are not penalised.  Each mini-batch multiplies W by
-        ``1 - learning_rate * weight_decay``; the factors of up to 512 rows are
-        applied together.  This bypasses the momentum, with which the penalty is
-        therefore ``1 - momentum`` times as strong.  "auto" is 4 over the number of
-        rows, at least 0.0005 (times ``n_components / 256`` for fewer than 256 units)
-        and at most 0.001, and 0 with persistent chains or where the statistics are
-        states.
+        Strength of the L2 penalty on the weights, ``weight_decay / 2 * sum(W**2)``.
+        Raise it against overfitting.  "auto" is between 0.0005 and 0.001 for features,
+        more for few rows, and 0 with persistent chains or sampled states.
     sparsity_target : float, default=0.1
-        Activity that the sparsity penalty pulls hidden units to.
+        Share of rows in which a hidden unit should be on.
     sparsity_cost : float or "auto", default="auto"
-        Strength of that penalty, the cross-entropy between the target and the
-        running mean activity (section 11 of [4]_).  It acts on the input of the
-        hidden units, that is on their intercepts and weights; where the gradient is
-        centred the pull on the weights cancels but for what the rows of a mini-batch
-        differ by, and intercepts move nearly alone.  0 turns it off; "auto" is 0.3,
-        times ``(n_components / 500)**2`` for fewer than 500 units, and 0.01 with
-        persistent chains.
+        How strongly hidden units are pulled to `sparsity_target` (section 11 of [4]_).
+        Raise it for sparser features; 0 turns it off.  "auto" is 0.3 for 500 units or
+        more, less for fewer, and 0.01 with persistent chains.
     learning_rate_schedule : {"auto", "constant", "linear", "cosine"}, default="auto"
-        How the learning rate falls, to 0 at the end of ``n_iter`` epochs, linearly or
+        How the learning rate falls, to 0 at the end of ``n_iter`` epochs: linearly or
         as half a cosine [7]_.  "auto" is constant, and linear with persistent chains.
     average : float, int, None or "auto", default="auto"
-        Which average of the parameters to keep as the model: an exponential one
-        with this weight of one mini-batch (float in (0, 1), corrected for its
-        start [6]_), the mean of the last so many epochs (int [5]_), or none.  The
-        parameters are looked at every 512 rows or every mini-batch, whichever is
-        more, and once an epoch at least; in a mean all looks count alike.  An
-        integer k keeps one set of parameters for each of the last k epochs, in
-        pickles too.  "auto" is 0.002.
+        Which average of the parameters along training is the model.  It takes out the
+        noise of single steps.  A float in (0, 1) is the weight of a mini-batch in an
+        exponential average [6]_, an integer k means the last k epochs [5]_, and None
+        takes the parameters as they are.  "auto" is 0.002.
     weight_scale : float, default=0.01
         Standard deviation of the initial weights.
     visible_intercept_init : "logit" or float, default="logit"
-        Start of the visible intercepts: log(m / (1 - m)) where m is the mean of
-        the column (section 8 of [4]_), or one value for all.
+        Start of the visible intercepts: the log-odds of the column means (section 8 of
+        [4]_), or one value for all.
     hidden_intercept_init : float or "auto", default="auto"
-        Start of the hidden intercepts.  A negative value starts with sparse
-        hidden units (section 8 of [4]_).  "auto" is -2, and -1 with persistent chains.
+        Start of the hidden intercepts.  Lower values make hidden units start sparse
+        (section 8 of [4]_); raise it if units die.  "auto" is -2, and -1 with
+        persistent chains.
     shuffle : bool, default=True
         Whether to visit the rows in a new order in every epoch.
     warm_start : bool, default=False
         Whether `fit` goes on from the model it finds instead of a new one.  With
         `early_stopping` that one is kept if no epoch is better.
     early_stopping : bool, default=False
-        Whether to hold rows out, stop when their score no longer rises [8]_, and
-        keep the best epoch.  The score is the log-likelihood where ``history_`` has it,
-        and a rise counts beyond twice its error; else it is the pseudo-log-likelihood.
+        Whether to hold rows out, stop when their score no longer rises [8]_, and keep
+        the best epoch.  The score is the log-likelihood where ``history_`` has it, and
+        a rise counts beyond twice its error; else it is the pseudo-log-likelihood.
     validation_fraction : float, default=0.1
         Share of the rows that early stopping holds out, in (0, 1).
     n_iter_no_change : int, default=5
-        Epochs without a better score that stop training.
+        Epochs without a better score that stop training.  Raise it, to 20 or so, for
+        densities.
     tol : float, default=1e-4
         By how many nats a score must rise to count as better.
     binarize : float or None, default=None
@@ -238,19 +230,22 @@ class BinaryCDRBM(
         with ``early_stopping``, where 0 is the model that a warm start found.
         `partial_fit` does not set it.
     history_ : dict of str to ndarray of shape (`n_iter_`,)
-        Measures of every epoch of the last `fit`; `partial_fit` does not set it.
-        On a few fixed rows: ``reconstruction_error`` (mean squared),
-        ``pseudo_log_likelihood`` (nats) and ``free_energy_gap`` (nats, mean of
-        held-out less training rows; the more it grows the more the model
-        overfits).  Of the last mini-batches, of 1000 rows or more:
-        ``mean_activity`` of the hidden units, shares of ``dead_units`` and
-        ``saturated_units`` (on, or off, in less than 0.1 % of them).  Further
-        ``relative_update`` (norm of the epoch's change of W over that of W),
-        ``learning_rate``, ``validation_score`` (the pseudo-log-likelihood of held-out
-        rows, nats) and ``seconds``.  The gap and the score are NaN without
-        ``early_stopping``.  With persistent chains at several temperatures
-        ``log_likelihood`` (nats, mean of held-out rows, else of the few fixed ones) and
-        its standard error ``log_likelihood_error``; NaN where the chains cannot tell.
+        Measures of every epoch of the last `fit`, NaN where there is none;
+        `partial_fit` does not set it.
+
+        - ``pseudo_log_likelihood``: mean score of a few fixed rows, in nats.
+        - ``reconstruction_error``: mean squared, of the same rows.
+        - ``validation_score``: mean score of the rows held out by early stopping.
+        - ``free_energy_gap``: mean free energy of held-out less training rows, in nats;
+          the more it grows the more the model overfits.
+        - ``log_likelihood`` and its standard error ``log_likelihood_error``: mean of
+          rows held out, else of the few fixed ones, in nats; with persistent chains at
+          several temperatures.
+        - ``mean_activity``, ``dead_units``, ``saturated_units``: mean activity of the
+          hidden units, and shares of those that are on, or off, in less than 0.1 % of
+          the last rows (of 1000 or more).
+        - ``relative_update``: norm of the change of the weights over their norm.
+        - ``learning_rate``, ``seconds``.
     n_features_in_ : int
         Number of visible units.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
