@@ -8,10 +8,14 @@ from sklearn.exceptions import ConvergenceWarning
 from skrbm._core.training import Settings
 from skrbm._core.types import Array
 from skrbm._fitting import Outcome
+from skrbm._measures import Scores
 from skrbm._warnings import warn
 
 # exp(-20) is 2e-9: a weight beyond that settles its unit alone, whatever the others.
 LARGE_WEIGHT = 20.0
+
+# Gain in the score, as a share of it, below which hidden units are of no use.
+LITTLE = 0.02
 
 # Share of dead or saturated hidden units that is worth a warning.
 MANY_UNITS = 0.05
@@ -20,16 +24,24 @@ MANY_UNITS = 0.05
 FALLING = 5
 
 
-def warn_of_trouble(outcome: Outcome, settings: Settings, *, lost: bool) -> None:
+def warn_of_trouble(
+    outcome: Outcome,
+    settings: Settings,
+    *,
+    lost: bool = False,
+    scores: Scores | None = None,
+) -> None:
     """Give a ConvergenceWarning for each sign of trouble.
 
-    ``lost`` says whether the model has lost groups of rows.
+    ``lost`` says whether the model has lost groups of rows, and ``scores`` are those of
+    the rows, where they were few.
     """
     largest = float(np.abs(outcome.state.parameters.W).max())
     if largest > LARGE_WEIGHT:
         warn(
             f"The largest weight is {largest:.3g}: beyond {LARGE_WEIGHT:g} training is "
-            "exploding. Use a smaller learning_rate or some weight_decay.",
+            "exploding. Check that X lies in [0, 1], and use a smaller learning_rate "
+            "or some weight_decay.",
             ConvergenceWarning,
         )
     if lost:
@@ -39,6 +51,17 @@ def warn_of_trouble(outcome: Outcome, settings: Settings, *, lost: bool) -> None
             f"share of the rows. {_remedy(settings)}",
             ConvergenceWarning,
         )
+    if scores is not None and scores.dependent:
+        gain = scores.hidden - scores.alone
+        if gain < LITTLE * abs(scores.alone):
+            warn(
+                "The hidden units have learnt next to nothing: rows score "
+                f"{scores.hidden:.4g} nats, and {scores.alone:.4g} without them, "
+                "although columns are correlated. Raise n_iter from "
+                f"{settings.n_iter} to some hundreds, or learning_rate from "
+                f"{settings.learning_rate:.2g}.",
+                ConvergenceWarning,
+            )
     if not outcome.records:  # of `train_once`
         return
     history = outcome.history

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import metadata
 from typing import Any, Literal, Self, TypeAlias
@@ -27,13 +27,20 @@ import skrbm
 from skrbm import _progress as progress
 from skrbm._advice import warn_of_trouble
 from skrbm._callbacks import CallbackSupportMixin, with_callbacks
-from skrbm._core import energy
+from skrbm._core import missing
+from skrbm._core.energy import visible_probabilities
+from skrbm._core.missing import (
+    Quantity,
+    drawn_in_gaps,
+    expected,
+    is_enumerable,
+    start_in_gaps,
+)
 from skrbm._core.mixing import is_stuck
 from skrbm._core.operations import quiet, sigmoid
 from skrbm._core.parameters import Parameters
-from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
-from skrbm._core.rows import converted, map_rows, pieces
-from skrbm._core.sampling import GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
+from skrbm._core.rows import Selected, converted, map_rows, moments, pieces
+from skrbm._core.sampling import GAPS, GIBBS, SAMPLE, Stream, bernoulli, gibbs_chain
 from skrbm._core.tempering import Run, Tempering
 from skrbm._core.threads import Workers, worth_sharing
 from skrbm._core.training import Settings, TrainingState
@@ -41,6 +48,7 @@ from skrbm._core.types import Array, DType, Rows, dense, is_sparse
 from skrbm._fitting import (
     Outcome,
     Task,
+    counted,
     new_state,
     new_state_of,
     seen_rows,
@@ -59,8 +67,16 @@ from skrbm._hyperparameters import (
     temperatures,
     workers_for,
 )
-from skrbm._measures import has_lost_groups, pseudo_log_likelihood
-from skrbm._validation import check_rows, integer, refuse_times, seed
+from skrbm._measures import has_lost_groups, monitor_of, scores_of_few_rows
+from skrbm._validation import (
+    check_rows,
+    check_threshold,
+    check_weights,
+    integer,
+    one_of,
+    refuse_times,
+    seed,
+)
 from skrbm._warnings import warn
 from skrbm.exceptions import DivergenceError
 
@@ -74,6 +90,9 @@ SMALL = 1 << 14
 
 # Attributes that scikit-learn sets as soon as it has looked at X.
 DESCRIBE_X = {"n_features_in_", "feature_names_in_"}
+
+# Hyper-parameters that queries use.
+USED_BY_QUERIES = ("binarize", "handle_missing", "n_jobs")
 
 # Attributes that make a model.
 PARAMETERS = ("components_", "intercept_hidden_", "intercept_visible_")
@@ -195,9 +214,15 @@ class BinaryCDRBM(
         densities.
     tol : float, default=1e-4
         By how many nats a score must rise to count as better.
-    binarize : float or None, default=None
-        Threshold above which a value counts as on.  None takes values in [0, 1]
-        as they are, as probabilities of being on.
+    binarize : float, "mean", array-like of shape (n_features,) or None, default=None
+        Threshold above which a value counts as on: one for all columns, one for each,
+        or "mean", the means of the columns in `fit`.  None takes values in [0, 1] as
+        they are, as probabilities of being on.
+    handle_missing : {"error", "sample"}, default="error"
+        What NaN stands for: an error, or "sample", a value that was not observed.
+        Training then draws it, given what was observed in its row and the model so far,
+        each time anew; queries sum over its values (exactly for up to 10 hidden units
+        or 6 gaps in a row, else by their mean field).
     n_jobs : int or None, default=None
         Threads, for training and for queries, where these are large enough to gain
         by it.  None takes as many as BLAS may use, -1 all processors.  Never changes
@@ -219,7 +244,7 @@ class BinaryCDRBM(
     intercept_hidden_ : ndarray of shape (n_components,)
         Hidden intercepts, c.
     visible_mean_ : ndarray of shape (n_features,)
-        Mean of the rows trained on.
+        Mean of the rows trained on, by their weights; what is missing is left out.
     resolved_params_ : dict of str to object
         What the hyper-parameters that may be "auto" stood for in the last call of `fit`
         or `partial_fit`.
@@ -235,7 +260,8 @@ class BinaryCDRBM(
 
         - ``pseudo_log_likelihood``: mean score of a few fixed rows, in nats.
         - ``reconstruction_error``: mean squared, of the same rows.
-        - ``validation_score``: mean score of the rows held out by early stopping.
+        - ``validation_score``: mean score of the rows held out by early stopping, or of
+          ``X_val``.
         - ``free_energy_gap``: mean free energy of held-out less training rows, in nats;
           the more it grows the more the model overfits.
         - ``log_likelihood`` and its standard error ``log_likelihood_error``: mean of
@@ -246,6 +272,8 @@ class BinaryCDRBM(
           the last rows (of 1000 or more).
         - ``relative_update``: norm of the change of the weights over their norm.
         - ``learning_rate``, ``seconds``.
+    threshold_ : float, ndarray of shape (`n_features_in_`,) or None
+        Above which values count as on: what `binarize` stood for.
     n_features_in_ : int
         Number of visible units.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -329,7 +357,8 @@ class BinaryCDRBM(
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         tol: float = 1e-4,
-        binarize: float | None = None,
+        binarize: Any = None,
+        handle_missing: Literal["error", "sample"] = "error",
         n_jobs: int | None = None,
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
@@ -360,6 +389,7 @@ class BinaryCDRBM(
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.binarize = binarize
+        self.handle_missing = handle_missing
         self.n_jobs = n_jobs
         self.verbose = verbose
         self.random_state = random_state
@@ -367,7 +397,9 @@ class BinaryCDRBM(
     # -- training ----------------------------------------------------------------
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, *, sample_weight: Any = None, X_val: Any = None
+    ) -> Self:
         """Train on the rows of X, ``n_iter`` times over.
 
         Parameters
@@ -377,6 +409,14 @@ class BinaryCDRBM(
             they lie: only the mini-batch in hand is converted.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.  An epoch visits as many rows as there are, each
+            in proportion to its weight: 2 is like having the row twice, and 0 is like
+            not having it.
+        X_val : {array-like, sparse matrix} of shape (n_validation, n_features), \
+                default=None
+            Rows that are not trained on.  ``history_`` has their score, and early
+            stopping goes by them instead of holding rows of X out.
 
         Returns
         -------
@@ -400,18 +440,23 @@ class BinaryCDRBM(
         check_parameters(self)
         with workers_for(self.n_jobs) as workers:
             with self._as_it_was_on_error():
-                task = self._task(X, resume=self.warm_start, whole=True)
+                task = self._task(
+                    X, sample_weight, X_val, resume=self.warm_start, whole=True
+                )
                 outcome, error = self._train(task, X, y, workers)
                 self.__dict__.update(self._fitted_attributes(outcome, task.settings))
             if error is not None:
                 raise error
             lost = outcome.n_kept > 0 and has_lost_groups(
-                task.X, task.rows, outcome.state, task.settings, workers
+                task.rows, outcome.state, task.settings, workers
             )
-            warn_of_trouble(outcome, task.settings, lost=lost)
+            scores = scores_of_few_rows(
+                task.rows, outcome.state, task.settings, outcome.n_iter
+            )
+            warn_of_trouble(outcome, task.settings, lost=lost, scores=scores)
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> Self:
         """Train on the rows of X once, going on from the present model.
 
         Parameters
@@ -425,6 +470,8 @@ class BinaryCDRBM(
             no rows are held out, and ``history_`` is left alone.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each of these rows counts, as in `fit`.
 
         Returns
         -------
@@ -438,20 +485,21 @@ class BinaryCDRBM(
         """
         check_parameters(self)
         with self._as_it_was_on_error(), workers_for(self.n_jobs) as workers:
-            task = self._task(X, resume=True, whole=False)
+            task = self._task(X, sample_weight, None, resume=True, whole=False)
             outcome = train_once(task, workers)
             if self.verbose:
-                score = pseudo_log_likelihood(task.X, outcome.state, task.settings)
+                monitor = monitor_of(task.rows, None, outcome.state, task.settings)
+                score = monitor.measure(outcome.state).pseudo_log_likelihood
                 seen = outcome.state.seen.n_rows
                 progress.say(
-                    f"{task.X.shape[0]} rows, {seen} so far: "
+                    f"{task.rows.X.shape[0]} rows, {seen} so far: "
                     f"pseudo-log-likelihood {score:.2f}"
                 )
             attributes = self._fitted_attributes(outcome, task.settings)
             self.__dict__.update(
                 {name: v for name, v in attributes.items() if name not in OF_FIT}
             )
-        warn_of_trouble(outcome, task.settings, lost=False)
+        warn_of_trouble(outcome, task.settings)
         return self
 
     @contextlib.contextmanager
@@ -466,25 +514,36 @@ class BinaryCDRBM(
             self.__dict__.update(before)
             raise
 
-    def _task(self, X: Any, *, resume: bool, whole: bool) -> Task:
+    def _task(
+        self, X: Any, sample_weight: Any, X_val: Any, *, resume: bool, whole: bool
+    ) -> Task:
         """Return what `fit` is to train, the whole of it, or `partial_fit`."""
         before = self._present_state() if resume and self._has_model() else None
-        X = check_rows(self, X, reset=before is None, binarize=self.binarize)
+        new = before is None
+        X = self._checked(X, reset=new)
+        weights = check_weights(sample_weight, X.shape[0])
         root = root_of(self.random_state) if before is None else before.root
-        rows = held_out = None
-        if whole and self.early_stopping:
-            rows, held_out = split(X.shape[0], self.validation_fraction, root)
-        seen = seen_rows(X, rows, self.binarize)
+        rows, valid = counted(X, weights), None
+        if X_val is not None:
+            valid = Selected(self._checked(X_val))
+        elif whole and self.early_stopping:
+            rows, valid = split(rows, self.validation_fraction, root)
+        threshold = self._threshold(rows if new else None)
+        for part in (rows, valid):
+            if part is not None:
+                check_threshold(threshold, part.X)
+        seen = seen_rows(rows, threshold)
         if before is not None:
             seen = before.seen.with_more(seen)
         settings = resolve(self, seen, X.shape[0] if whole else seen.n_rows)
+        settings = replace(settings, threshold=threshold)
         if not whole:
             settings = replace(settings, learning_rate_schedule="constant", n_iter=1)
         if before is None:
             state = new_state(seen, root, settings)
         else:
             state = replace(before, seen=seen)
-        return Task(X, state, settings, rows, held_out, before)
+        return Task(rows, state, settings, valid, before)
 
     def _train(
         self, task: Task, X: Any, y: Any, workers: Workers
@@ -576,6 +635,7 @@ class BinaryCDRBM(
             "resolved_params_": _resolved(settings),
             "n_iter_": outcome.n_iter,
             "kept_epoch_": outcome.n_kept,
+            "threshold_": settings.threshold,
             "history_": outcome.history,
         }
 
@@ -584,7 +644,7 @@ class BinaryCDRBM(
     def _model(self, dtype: DType | None = None) -> Parameters:
         """Return the parameters in the type that queries use, or in another."""
         check_is_fitted(self)
-        for name in ("binarize", "n_jobs"):  # of the hyper-parameters they use these
+        for name in USED_BY_QUERIES:
             RULES[name](name, getattr(self, name))
         W = np.asarray(self.components_).T
         b, c = np.asarray(self.intercept_visible_), np.asarray(self.intercept_hidden_)
@@ -625,32 +685,66 @@ class BinaryCDRBM(
             return np.asarray(self.visible_mean_).astype(model.W.dtype)
         return sigmoid(model.b.copy())
 
-    def _rows(self, X: Any, *, finite: bool = True) -> Rows:
+    def _checked(
+        self,
+        X: Any,
+        *,
+        reset: bool = False,
+        gaps: bool = False,
+        ranged: bool = True,
+        finite: bool = True,
+    ) -> Rows:
+        """Return rows that have passed the checks which need no threshold."""
         return check_rows(
-            self, X, reset=False, binarize=self.binarize, ranged=False, finite=finite
+            self,
+            X,
+            reset=reset,
+            gaps=gaps or self.handle_missing == "sample",
+            ranged=ranged and self.binarize is None,
+            finite=finite,
         )
 
-    def _map(
-        self,
-        function: Callable[[Rows, Array | None], Array],
-        model: Parameters,
-        X: Rows,
-        out: Array,
-        binarize: float | None,
-        terms_a_weight: int = 1,
-    ) -> Array:
-        """Write ``function`` of the rows of X to those of ``out``, or say why not."""
+    def _threshold(self, new: Selected | None = None) -> float | Array | None:
+        """Return the threshold above which values count as on, learnt from new rows."""
+        if self.binarize is None:
+            return None
+        if not isinstance(self.binarize, str):
+            threshold = np.asarray(self.binarize, np.float64)
+            return threshold if threshold.ndim else float(self.binarize)
+        if new is not None:
+            return moments(new, None).mean
+        if not hasattr(self, "threshold_"):
+            raise ValueError(
+                'binarize="mean" has no means yet: fit, or set binarize to thresholds.'
+            )
+        return np.asarray(self.threshold_)
+
+    def _rows(self, X: Any, *, ranged: bool = True, finite: bool = True) -> Rows:
+        """Return rows for a query."""
+        X = self._checked(X, ranged=ranged, finite=finite)
+        check_threshold(self._threshold(), X)
+        return X
+
+    def _map(self, quantity: Quantity, X: Rows, out: Array) -> Array:
+        """Write a quantity of the rows of X to those of ``out``, or say why not."""
+        model, gaps = quantity.model, self.handle_missing == "sample"
         with workers_for(self.n_jobs) as workers:
             map_rows(
-                function,
+                quantity if gaps else quantity.whole,
                 X,
                 out,
                 model.W.dtype,
-                binarize,
+                self._threshold(),
                 model.W.size,
                 workers,
-                terms_a_weight=terms_a_weight,
+                terms_a_weight=quantity.terms_a_weight,
             )
+        return self._found_finite(X, out, model, gaps=gaps)
+
+    def _found_finite(
+        self, X: Rows, out: Array, model: Parameters, *, gaps: bool
+    ) -> Array:
+        """Return results, or say why they are no numbers."""
         # What is not finite in X leaves no finite score and no feature between 0 and 1
         # in its row: one column tells whether to look at them all.
         if out.ndim == 1:
@@ -658,7 +752,8 @@ class BinaryCDRBM(
         else:
             first, low, high = out[:, 0], 0, 1
         if not ((first > low) & (first < high)).all():
-            assert_all_finite(X, estimator_name=type(self).__name__, input_name="X")
+            name = type(self).__name__
+            assert_all_finite(X, allow_nan=gaps, estimator_name=name, input_name="X")
             if not np.isfinite(out).all() and not get_config()["assume_finite"]:
                 raise ValueError(
                     f"X has values too large for {model.W.dtype}. Scale them to [0, 1]."
@@ -687,19 +782,45 @@ class BinaryCDRBM(
             that a result is not a number; or if a parameter is not finite or has
             another shape.
         """
+        return self._transform(X)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
+        """Train on the rows of X, and return their hidden activations.
+
+        ``fit(X, y, **fit_params).transform(X)``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows of visible units.
+        y : None
+            Ignored.
+        **fit_params : dict
+            Further arguments of `fit`.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, n_components)
+            Probabilities; float64 if X is, else float32.
+
+        Raises
+        ------
+        TypeError, ValueError, DivergenceError, KeyboardInterrupt
+            As in `fit`.
+        """
+        self.fit(X, y, **fit_params)  # which warns of values out of range
+        return self._transform(X, ranged=False)
+
+    def _transform(self, X: Any, *, ranged: bool = True) -> Array:
         model = self._model()
         # To look through X for what is not finite would take a twentieth of the time.
         # Such a value leaves no feature of its row between 0 and 1, see below; but a
         # single weight of 0 is multiplied by without a look at the rows.
-        X = self._rows(X, finite=self.binarize is not None or model.W.size == 1)
-        out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
-        return self._map(
-            lambda v, out: energy.hidden_probabilities(model, v, out),
-            model,
-            X,
-            out,
-            self.binarize,
+        X = self._rows(
+            X, ranged=ranged, finite=self.binarize is not None or model.W.size == 1
         )
+        out = np.empty((X.shape[0], len(model.c)), _floating_type(X))
+        return self._map(missing.features(model), X, out)
 
     def inverse_transform(self, X: Any) -> Array:
         """Return ``P(v=1 | h) = sigmoid(b + Wh)`` for each row of hidden units.
@@ -728,13 +849,17 @@ class BinaryCDRBM(
                 "units. Give what transform returned."
             )
         out = np.empty((H.shape[0], len(model.b)), _floating_type(H))
-        return self._map(
-            lambda h, out: energy.visible_probabilities(model, h, out),
-            model,
-            H,
-            out,
-            binarize=None,
-        )
+        with workers_for(self.n_jobs) as workers:
+            map_rows(
+                lambda h, out: visible_probabilities(model, h, out),
+                H,
+                out,
+                model.W.dtype,
+                None,
+                model.W.size,
+                workers,
+            )
+        return self._found_finite(H, out, model, gaps=False)
 
     def reconstruct(self, X: Any) -> Array:
         """Return each row as the model sees it, ``P(v=1 | h=P(h=1 | v))``.
@@ -758,15 +883,7 @@ class BinaryCDRBM(
         """
         model, X = self._model(), self._rows(X)
         out = np.empty(X.shape, _floating_type(X))
-        return self._map(
-            lambda v, out: energy.visible_probabilities(
-                model, energy.hidden_probabilities(model, v), out
-            ),
-            model,
-            X,
-            out,
-            self.binarize,
-        )
+        return self._map(missing.reconstructions(model), X, out)
 
     def free_energy(self, X: Any) -> Array:
         """Return ``F(v) = -b'v - sum_j softplus(c_j + (v'W)_j)`` of each row.
@@ -787,13 +904,7 @@ class BinaryCDRBM(
             As in `transform`.
         """
         model, X = self._model(), self._rows(X)
-        return self._map(
-            lambda v, _: energy.free_energy(model, v),
-            model,
-            X,
-            np.empty(X.shape[0]),
-            self.binarize,
-        )
+        return self._map(missing.free_energies(model), X, np.empty(X.shape[0]))
 
     def score_samples(self, X: Any) -> Array:
         """Return the exact pseudo-log-likelihood of each row.
@@ -820,11 +931,9 @@ class BinaryCDRBM(
             As in `transform`.
         """
         model, X = self._model(), self._rows(X)
-        out = np.empty(X.shape[0])
-        scores = PseudoLikelihood(model)
-        return self._map(scores, model, X, out, self.binarize, TERMS_A_WEIGHT)
+        return self._map(missing.scores(model), X, np.empty(X.shape[0]))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, *, sample_weight: Any = None) -> float:
         """Return the mean of `score_samples`, in nats; higher is better.
 
         Parameters
@@ -833,6 +942,8 @@ class BinaryCDRBM(
             Rows of visible units.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts in the mean.
 
         Returns
         -------
@@ -844,7 +955,9 @@ class BinaryCDRBM(
         NotFittedError, TypeError, ValueError
             As in `transform`.
         """
-        return float(self.score_samples(X).mean())
+        scores = self.score_samples(X)
+        weights = check_weights(sample_weight, len(scores))
+        return float(np.average(scores, weights=weights))
 
     def gibbs(
         self,
@@ -883,8 +996,10 @@ class BinaryCDRBM(
         """
         model = self._model()
         if not is_sparse(v) and np.ndim(v) == 1:
+            # A row of a data frame keeps the names of its columns.
+            row = v.to_frame().T if hasattr(v, "to_frame") else np.reshape(v, (1, -1))
             return self.gibbs(
-                np.reshape(v, (1, -1)),
+                row,
                 n_steps,
                 n_temperatures=n_temperatures,
                 random_state=random_state,
@@ -895,15 +1010,86 @@ class BinaryCDRBM(
         seed("random_state", random_state)
         root = root_of(random_state)
         if n_temperatures == 1:
-            return self._chains(model, v, self.binarize, n_steps, root, GIBBS)
-        start = converted(dense(v), model.W.dtype, self.binarize)
+            return self._chains(model, v, n_steps, root)
+        start = self._starts(model, v, Stream(root, GAPS))
         run, _ = self._ladders(model, start, int(n_temperatures), n_steps, root, GIBBS)
         return run.v.astype(bool)
+
+    def complete(
+        self,
+        X: Any,
+        *,
+        method: Literal["mean", "sample"] = "mean",
+        n_gibbs_steps: int = 200,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Array:
+        """Fill the gaps of rows, by what is probable given the rest of the row.
+
+        Use it for values that are missing (NaN), whether the model was trained with or
+        without them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows of visible units, with NaN in their gaps, whatever ``handle_missing``.
+        method : {"mean", "sample"}, default="mean"
+            "mean" fills in the probability of being on, given what was observed;
+            "sample" draws zeros and ones that go with each other.
+        n_gibbs_steps : int, default=200
+            Gibbs steps that draw the gaps of a row.  Means are exact, without any, for
+            models of up to 10 hidden units and rows of up to 6 gaps.
+        random_state : int, RandomState instance or None, default=None
+            Randomness of this call; None takes that of the estimator.
+
+        Returns
+        -------
+        V : ndarray of shape (n_samples, n_features)
+            X with its gaps filled, after ``binarize`` where that is set; float64 if X
+            is, else float32.  The model knows of no categories: of the columns of a
+            one-hot encoder two may be on.  With "mean" take the most probable one.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As in `transform`, or if an argument is not allowed.
+        """
+        model = self._model()
+        one_of("mean", "sample")("method", method)
+        integer(1)("n_gibbs_steps", n_gibbs_steps)
+        if random_state is None:
+            random_state = self.random_state
+        seed("random_state", random_state)
+        X = self._checked(X, gaps=True)
+        threshold = self._threshold()
+        check_threshold(threshold, X)
+        root, out = root_of(random_state), np.empty(X.shape, _floating_type(X))
+
+        def _fill(rows: slice) -> None:
+            v = converted(dense(X[rows]), model.W.dtype, threshold)
+            exact = is_enumerable(model, v) & (method == "mean")
+            some = np.isnan(v).any(axis=1)
+            result = v.copy()
+            if (exact & some).any():
+                result[exact & some] = expected(model, v[exact & some]).visible
+            if (drawn := some & ~exact).any():
+                rng = Stream(root, GAPS, rows.start)
+                states, means = drawn_in_gaps(
+                    model, v[drawn], n_gibbs_steps, rng, workers.steps
+                )
+                result[drawn] = means if method == "mean" else states
+            out[rows] = result
+
+        n_weights = model.W.size
+        share = worth_sharing(X.shape[0] * n_gibbs_steps * n_weights, n_weights)
+        with workers_for(self.n_jobs) as workers:
+            workers.map(_fill, pieces(X.shape[0], n_weights), share=share)
+        return out
 
     def sample(
         self,
         n_samples: int = 1,
         *,
+        given: Any = None,
         n_gibbs_steps: int = 1000,
         n_temperatures: int | Auto = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -920,6 +1106,9 @@ class BinaryCDRBM(
         ----------
         n_samples : int, default=1
             Number of rows.
+        given : array-like of shape (n_features,), default=None
+            Values to hold, with NaN for the units to draw given these.  Chains then
+            take plain Gibbs steps.
         n_gibbs_steps : int, default=1000
             Length of each chain.
         n_temperatures : int or "auto", default="auto"
@@ -952,6 +1141,19 @@ class BinaryCDRBM(
         if random_state is None:
             random_state = self.random_state
         seed("random_state", random_state)
+        if given is not None:
+            if np.ndim(given) != 1:
+                raise ValueError(
+                    "given must be one row of shape (n_features,), got "
+                    f"{np.ndim(given)} dimensions."
+                )
+            rows = np.tile(np.asarray(given), (n_samples, 1))
+            return self.complete(
+                rows,
+                method="sample",
+                n_gibbs_steps=n_gibbs_steps,
+                random_state=random_state,
+            ).astype(bool)
         root = root_of(random_state)
         if n_temperatures == "auto":
             n_temperatures = temperatures(*model.W.shape)
@@ -1096,21 +1298,18 @@ class BinaryCDRBM(
         rbm._n_features_out = rbm.n_components  # noqa: SLF001  (as its `fit` does)
         return rbm
 
-    def _chains(
-        self,
-        model: Parameters,
-        v: Rows,
-        binarize: float | None,
-        n_steps: int,
-        root: int,
-        purpose: int,
-    ) -> Array:
+    def _starts(self, model: Parameters, v: Rows, rng: Stream) -> Array:
+        """Return rows for chains to start from: dense, zeros and ones, no gaps."""
+        v = converted(dense(v), model.W.dtype, self._threshold())
+        return start_in_gaps(v, self._visible_mean(model), rng)
+
+    def _chains(self, model: Parameters, v: Rows, n_steps: int, root: int) -> Array:
         """Return the states after so many Gibbs steps from v."""
 
         @quiet
         def run(rows: slice) -> Array:
-            rng = Stream(root, purpose, rows.start)
-            start = converted(v[rows], model.W.dtype, binarize)
+            rng = Stream(root, GIBBS, rows.start)
+            start = self._starts(model, v[rows], rng)
             return gibbs_chain(model, start, n_steps, rng, workers).astype(bool)
 
         n_rows, n_weights = v.shape[0], model.W.size
@@ -1130,6 +1329,7 @@ class BinaryCDRBM(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.handle_missing == "sample"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

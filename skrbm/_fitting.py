@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from skrbm._core.energy import hidden_probabilities
 from skrbm._core.parameters import Parameters, initial_parameters
-from skrbm._core.rows import Moments, moments
+from skrbm._core.rows import Moments, Selected, moments
 from skrbm._core.sampling import INITIALISE, SPLIT, Stream
 from skrbm._core.threads import Workers
 from skrbm._core.training import Settings, TrainingState, epochs
@@ -26,16 +26,15 @@ from skrbm.exceptions import DivergenceError
 class Task:
     """What is to be trained, on which rows, and how."""
 
-    X: Rows
+    rows: Selected  # to train on
     state: TrainingState  # to start from
     settings: Settings
-    rows: Array | None = None  # of X, to train on; None for all
-    held_out: Array | None = None  # rows of X that tell when to stop
+    valid: Selected | None = None  # rows that are not trained on
     before: TrainingState | None = None  # the model that `state` goes on from
 
     def start(self) -> Outcome:
         """Return what there is before the first epoch."""
-        if self.held_out is None or self.before is None:
+        if self.before is None or not self.settings.early_stopping:
             return Outcome(self.state)
         return Outcome(self.before)
 
@@ -107,13 +106,14 @@ def new_state(seen: Moments, root: int, settings: Settings) -> TrainingState:
 
 def new_state_of(model: Parameters, mean: Array, root: int) -> TrainingState:
     """Return the state that a model from elsewhere is trained on from."""
-    seen = Moments(mean.astype(np.float64), 0.0, 0)
+    mean_of_none = mean.astype(np.float64)
+    seen = Moments(mean_of_none, mean_of_none, 0, np.zeros(len(mean)))
     return TrainingState(model, seen, hidden_probabilities(model, mean[None])[0], root)
 
 
-def seen_rows(X: Rows, rows: Array | None, binarize: float | None) -> Moments:
+def seen_rows(rows: Selected, threshold: float | Array | None) -> Moments:
     """Return the moments of the rows to train on, if training can take them."""
-    seen = moments(X, binarize, rows)
+    seen = moments(rows, threshold)
     if not np.isfinite(seen.mean).all():
         raise ValueError(
             "X has values too large for single precision. Scale them to [0, 1], or set "
@@ -122,8 +122,18 @@ def seen_rows(X: Rows, rows: Array | None, binarize: float | None) -> Moments:
     return seen
 
 
-def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
-    """Return the indices of the rows to train on and of those held out."""
+def counted(X: Rows, sample_weight: Array | None) -> Selected:
+    """Return the rows that count: a weight of 0 is like not having the row."""
+    chosen = None
+    if sample_weight is not None and not sample_weight.all():
+        chosen = np.flatnonzero(sample_weight)
+    return Selected(X, chosen, sample_weight)
+
+
+def split(rows: Selected, fraction: float, root: int) -> tuple[Selected, Selected]:
+    """Return the rows to train on and those held out, in their order."""
+    positions = rows.positions
+    n_rows = len(positions)
     n_held_out = int(np.ceil(fraction * n_rows))
     if n_held_out >= n_rows:
         raise ValueError(
@@ -132,7 +142,9 @@ def split(n_rows: int, fraction: float, root: int) -> tuple[Array, Array]:
             "Give more rows or set early_stopping=False."
         )
     order = Stream(root, SPLIT).permutation(n_rows)
-    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    parts = order[n_held_out:], order[:n_held_out]
+    train, held_out = (rows._replace(chosen=positions[np.sort(x)]) for x in parts)
+    return train, held_out
 
 
 def train(task: Task, workers: Workers) -> Iterator[Outcome]:
@@ -141,12 +153,12 @@ def train(task: Task, workers: Workers) -> Iterator[Outcome]:
     With rows held out the best epoch is kept, else the last one.  A state that is not
     finite raises DivergenceError.
     """
-    watch = Watch(task.X, task.rows, task.held_out, task.state, task.settings, workers)
+    watch = Watch(task.rows, task.valid, task.state, task.settings, workers)
     outcome = task.start()
     if outcome.state is task.before:
         outcome = outcome._replace(best=watch.score_of(outcome.state))
     began = time.perf_counter()
-    for after in epochs(task.X, task.rows, task.state, task.settings, workers):
+    for after in _epochs(task, workers):
         seconds = time.perf_counter() - began
         if not after.parameters.is_finite():
             raise _diverged(after, task.settings, kept=outcome.n_kept > 0)
@@ -159,9 +171,14 @@ def train(task: Task, workers: Workers) -> Iterator[Outcome]:
         began = time.perf_counter()
 
 
+def _epochs(task: Task, workers: Workers) -> Iterator[TrainingState]:
+    X, chosen, sample_weight = task.rows
+    return epochs(X, chosen, task.state, task.settings, workers, sample_weight)
+
+
 def train_once(task: Task, workers: Workers) -> Outcome:
     """Return what training has come to after its only epoch, which nobody watches."""
-    (after,) = epochs(task.X, None, task.state, task.settings, workers)
+    (after,) = _epochs(task, workers)
     if not after.parameters.is_finite():
         raise _diverged(after, task.settings, kept=False)
     return Outcome(after, 1, 1)

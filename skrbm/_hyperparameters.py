@@ -25,6 +25,7 @@ from skrbm._validation import (
     one_of,
     real,
     seed,
+    thresholds,
 )
 
 # The type of training, and of queries of models that are not small.
@@ -59,7 +60,8 @@ RULES: dict[str, Rule] = {
     "validation_fraction": real("(0, 1)"),
     "n_iter_no_change": integer(1),
     "tol": real("[0, inf)"),
-    "binarize": none | real("(-inf, inf)"),
+    "binarize": none | one_of("mean") | real("(-inf, inf)") | thresholds,
+    "handle_missing": one_of("error", "sample"),
     "n_jobs": none | n_threads,
     "verbose": boolean | integer(0),
     "random_state": seed,
@@ -174,6 +176,7 @@ def resolve(estimator: Any, seen: Moments, n_rows: int) -> Settings:
         values["average"] = int(values["average"])
     # Which number of rows too large for any data is given makes no difference.
     values["batch_size"] = min(values["batch_size"], max(1, n_rows))
+    values["fill_gaps"] = given["handle_missing"] == "sample"
     values["draw_rows"] = grey and values["statistics"] == "states"
     names = {field.name for field in fields(Settings)}
     return Settings(**{name: v for name, v in values.items() if name in names})

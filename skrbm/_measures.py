@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skrbm._core.energy import free_energy
+from skrbm._core import missing
+from skrbm._core.missing import start_in_gaps
 from skrbm._core.mixing import LARGE_SHIFT, STUCK, SURE, mixing
 from skrbm._core.monitoring import Likelihood, LikelihoodMeter, Measures, Monitor
 from skrbm._core.parameters import Parameters
-from skrbm._core.pseudo_likelihood import TERMS_A_WEIGHT, PseudoLikelihood
-from skrbm._core.rows import converted, map_rows
+from skrbm._core.rows import Selected, converted, map_rows
 from skrbm._core.sampling import METER, MONITOR, Stream
 from skrbm._core.tempering import Tempering
 from skrbm._core.threads import Workers
@@ -22,6 +21,9 @@ from skrbm._hyperparameters import DTYPE, FEW_ROWS, temperatures
 
 # Values of the rows that are watched, of which there are ten at least.
 WATCHED_VALUES = 1 << 22
+
+# Epochs that are a long training, and rows so few that it may not be long enough.
+LONG, FEW_ENOUGH = 20, 1000
 
 # What `history_` holds of each epoch.
 MEASURES = (
@@ -56,115 +58,73 @@ class Watch:
 
     def __init__(
         self,
-        X: Rows,
-        rows: Array | None,
-        held_out: Array | None,
+        train: Selected,
+        valid: Selected | None,
         state: TrainingState,
         settings: Settings,
         workers: Workers,
     ) -> None:
-        self.X, self.held_out = X, held_out
-        self.settings, self.workers = settings, workers
-        self.monitor = _monitor(X, rows, held_out, state, settings)
+        self.valid, self.settings, self.workers = valid, settings, workers
+        self.monitor = monitor_of(train, valid, state, settings)
         self.meter = _meter(self.monitor, state, settings, workers)
 
     def measure(self, state: TrainingState) -> tuple[Score, dict[str, float]]:
         """Return the score of the rows held out, and what `history_` records."""
+        model, monitor = state.model(), self.monitor
+        measured = monitor.measure(state)
         likelihood, score = Likelihood(), Score(np.nan)
         if self.meter is not None:
-            likelihood = self.meter.measure(
-                state.model(), self._mean_free_energy(state)
-            )
-        if self.held_out is not None:
+            free = missing.free_energies(model)
+            mean = float(free(monitor.rows).mean())
+            if self.valid is not None:
+                mean = self._mean_over_valid(free)
+            likelihood = self.meter.measure(model, mean)
+        if self.valid is not None:
             score = Score(self.score_of(state).pseudo, *likelihood)
-        measured = self.monitor.measure(state)
         values = (*measured, score.pseudo, *likelihood)
         return score, dict(zip(MEASURES, values, strict=False))
 
     def score_of(self, state: TrainingState) -> Score:
         """Return the score of the rows held out, without their likelihood."""
-        where = self.X, self.held_out
-        return Score(_mean_score(*where, state, self.settings, self.workers), np.nan)
+        return Score(self.pseudo_log_likelihood(state.model()), np.nan)
 
-    def _mean_free_energy(self, state: TrainingState) -> float:
-        """Return the mean free energy of the rows held out, else of those watched."""
-        if self.held_out is None:
-            return self.monitor.mean_free_energy(state)
-        model = state.model()
-        return _mean(
-            lambda v, _: free_energy(model, v),
-            self.X,
-            self.held_out,
-            model,
-            self.settings,
+    def pseudo_log_likelihood(self, model: Parameters) -> float:
+        """Return the mean pseudo-log-likelihood of the rows held out, in nats."""
+        return self._mean_over_valid(missing.scores(model))
+
+    def _mean_over_valid(self, quantity: missing.Quantity) -> float:
+        """Return the mean of a quantity of the rows held out."""
+        valid: Any = self.valid
+        out = np.empty(len(valid.positions))
+        map_rows(
+            quantity,
+            valid.X,
+            out,
+            DTYPE,
+            self.settings.threshold,
+            quantity.model.W.size,
             self.workers,
+            terms_a_weight=quantity.terms_a_weight,
+            index=valid.chosen,
         )
+        return valid.mean(out)
 
 
-def _mean_score(
-    X: Rows,
-    index: Array | None,
-    state: TrainingState,
-    settings: Settings,
-    workers: Workers,
-) -> float:
-    """Return the mean pseudo-log-likelihood of these rows of X, in nats."""
-    model = state.model()
-    scores = PseudoLikelihood(model)
-    return _mean(scores, X, index, model, settings, workers, TERMS_A_WEIGHT)
-
-
-def _mean(
-    function: Callable[[Rows, Array | None], Array],
-    X: Rows,
-    index: Array | None,
-    model: Parameters,
-    settings: Settings,
-    workers: Workers,
-    terms_a_weight: int = 1,
-) -> float:
-    """Return the mean of a function of these rows of X."""
-    out = np.empty(X.shape[0] if index is None else len(index))
-    map_rows(
-        function,
-        X,
-        out,
-        DTYPE,
-        settings.binarize,
-        model.W.size,
-        workers,
-        terms_a_weight=terms_a_weight,
-        index=index,
-    )
-    return float(out.mean())
-
-
-def _monitor(
-    X: Rows,
-    rows: Array | None,
-    held_out: Array | None,
-    state: TrainingState,
-    settings: Settings,
+def monitor_of(
+    train: Selected, valid: Selected | None, state: TrainingState, settings: Settings
 ) -> Monitor:
     """Return a monitor on so few rows that it costs a few per cent of an epoch."""
-    pool = np.arange(X.shape[0]) if rows is None else rows
-    rng = Stream(state.root, MONITOR)
+    n_pool, rng = len(train.positions), Stream(state.root, MONITOR)
     # The rows are dense, which must not take much where there are many features.
-    most = min(500, WATCHED_VALUES // X.shape[1])
-    share = len(pool) // (200 if is_sparse(X) else 50)
-    n_rows = min(len(pool), max(10, min(share, most)))
-    watched = X[rng.choice(pool, n_rows, replace=False)]
-    valid = None
-    if held_out is not None:
-        valid = X[rng.choice(held_out, min(len(held_out), n_rows), replace=False)]
-    return Monitor(
-        state,
-        len(pool),
-        settings.batch_size,
-        _dense_rows(watched, settings),
-        _n_scored(X, len(pool), state.parameters.W.size),
-        None if valid is None else _dense_rows(valid, settings),
-    )
+    most = min(500, WATCHED_VALUES // train.X.shape[1])
+    share = n_pool // (200 if is_sparse(train.X) else 50)
+    n_rows = max(10, min(share, most))
+    watched = _dense_rows(train.some(n_rows, rng), settings)
+    held_out = None
+    if valid is not None:
+        held_out = _dense_rows(valid.some(min(n_rows, n_pool), rng), settings)
+    n_scored = _n_scored(train.X, n_pool, state.parameters.W.size)
+    return Monitor(state, n_pool, settings.batch_size, watched, n_scored, held_out)
 
 
 def _meter(
@@ -176,8 +136,9 @@ def _meter(
     n_updates = -(-monitor.n_rows // settings.batch_size)
     share = 0.08 if monitor.n_rows < FEW_ROWS else 0.035
     n_temperatures = 3 * settings.n_temperatures
+    rng = Stream(state.root, METER, 1)
     return LikelihoodMeter(
-        monitor.rows,
+        start_in_gaps(monitor.rows, state.seen.mean, rng),
         max(2, settings.n_chains // n_temperatures),
         n_temperatures,
         max(8, round(share * n_updates)),
@@ -200,21 +161,59 @@ def _n_scored(X: Rows, n_rows: int, n_weights: int) -> int:
 
 
 def _dense_rows(rows: Rows, settings: Settings) -> Array:
-    return converted(dense(rows), DTYPE, settings.binarize)
+    return converted(dense(rows), DTYPE, settings.threshold)
 
 
-def pseudo_log_likelihood(X: Rows, state: TrainingState, settings: Settings) -> float:
-    """Return the mean score of a few rows of X, in nats."""
-    monitor = _monitor(X, None, None, state, settings)
-    return monitor.measure(state).pseudo_log_likelihood
+class Scores(NamedTuple):
+    """Mean scores of rows in nats, and whether their columns depend on each other."""
+
+    hidden: float  # with the hidden units
+    alone: float  # without them
+    dependent: bool
+
+
+def scores_of_few_rows(
+    train: Selected, state: TrainingState, settings: Settings, n_iter: int
+) -> Scores | None:
+    """Return what tells whether anything was learnt in so many epochs.
+
+    Only where training was long and rows were few, so that it may not have begun.
+    """
+    n_rows = len(train.positions)
+    if n_iter < LONG or n_rows >= FEW_ENOUGH:
+        return None
+    most = min(500, max(10, WATCHED_VALUES // train.X.shape[1]))
+    rows = _dense_rows(train.some(most, Stream(state.root, MONITOR, 2)), settings)
+    mean = np.clip(state.seen.mean, 0.5 / (n_rows + 1), 1 - 0.5 / (n_rows + 1))
+    scored = rows[:100]
+    alone = scored * np.log(mean) + (1 - scored) * np.log1p(-mean)
+    model = state.model()
+    scores = missing.scores(model)(scored)
+    return Scores(
+        float(scores.mean()),
+        float(np.nansum(alone, axis=1).mean()),
+        are_dependent(np.where(np.isnan(rows), mean, rows)),
+    )
+
+
+def are_dependent(rows: Array) -> bool:
+    """Say whether columns are correlated, by more than five standard deviations.
+
+    Of n rows of d independent columns n times the sum of r^2 over all pairs has the
+    mean d (d - 1) / 2, about, and twice that as its variance.
+    """
+    rows = rows[:, rows.std(axis=0) > 0]
+    (n, d), pairs = rows.shape, rows.shape[1] * (rows.shape[1] - 1) / 2
+    if pairs == 0:
+        return False
+    y = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    squares = np.square(y @ y.T, dtype=np.float64).sum() / n**2  # of all r, as (d, d)
+    excess = n * (squares - d) / 2 - pairs * n / (n - 1)
+    return bool(excess > 5 * np.sqrt(2 * pairs))
 
 
 def has_lost_groups(
-    X: Rows,
-    rows: Array | None,
-    state: TrainingState,
-    settings: Settings,
-    workers: Workers,
+    train: Selected, state: TrainingState, settings: Settings, workers: Workers
 ) -> bool:
     """Say whether persistent chains did not tell the model the shares of groups.
 
@@ -225,10 +224,10 @@ def has_lost_groups(
     shape = state.parameters.W.shape
     if not settings.persistent or temperatures(*shape) == 1:
         return False
-    pool = np.arange(X.shape[0]) if rows is None else rows
-    most = min(500, WATCHED_VALUES // X.shape[1], len(pool))
-    some = Stream(state.root, MONITOR, 1).choice(pool, most, replace=False)
-    watched = _dense_rows(X[some], settings)
+    most = min(500, WATCHED_VALUES // train.X.shape[1])
+    rng = Stream(state.root, MONITOR, 1)
+    watched = _dense_rows(train.some(most, rng), settings)
+    watched = start_in_gaps(watched, state.seen.mean, rng)
     betas = np.ones(1) if state.betas is None else state.betas
     start = watched[np.arange(20 if len(betas) > 1 else 100) % len(watched)]
     chains = Tempering(state.model(), betas, start, state.root, METER, workers)

@@ -136,47 +136,131 @@ seed = Rule(
 )
 
 
+thresholds = Rule(
+    "one finite number for each column",
+    lambda value: isinstance(value, np.ndarray | list | tuple),
+    lambda value: (
+        np.ndim(value) == 1
+        and np.asarray(value).dtype.kind in "buif"
+        and bool(np.isfinite(value).all())
+    ),
+)
+
+
 def check_rows(
     estimator: Any,
     X: Any,
     *,
     reset: bool,
-    binarize: float | None = None,
+    gaps: bool = False,
     ranged: bool = True,
     finite: bool = True,
 ) -> Any:
     """Return X as a numeric array or CSR, in whatever type it comes.
 
-    ``ranged`` asks for a warning of values that binary units cannot stand for, and
-    ``finite`` for an error where a value is not finite.
+    ``gaps`` allows NaN, ``ranged`` asks for a warning of values that binary units
+    cannot stand for, and ``finite`` for an error where a value is not finite.
     Nothing is converted to floating point here, and X is never written to.
     """
+    _refuse_columns_of_times(X)
     if is_sparse(X):
         _check_indices(X)
+    if np.ma.isMaskedArray(X):
+        X = _unmasked(X, gaps=gaps)
+    allowed = "allow-nan" if gaps else True
     X = validate_data(
         estimator,
         X,
         reset=reset,
         accept_sparse="csr",
-        dtype="numeric",
-        ensure_all_finite=finite,
+        dtype=None,
+        ensure_all_finite=allowed if finite else False,
     )
     refuse_times(X)
     if X.dtype.kind not in "buif":
         # Some data frames come as objects, whose values nobody has looked at yet.
-        X = check_array(X, dtype=np.float64, ensure_all_finite=finite, input_name="X")
+        _refuse_text(X, getattr(estimator, "feature_names_in_", None))
+        X = check_array(X, dtype=np.float64, ensure_all_finite=allowed, input_name="X")
     if is_sparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
-    if binarize is None:
-        if ranged:
-            _warn_outside_unit_interval(X)
-    elif is_sparse(X) and binarize < 0:
-        raise ValueError(
-            f"binarize={binarize!r} would turn the zeros of a sparse matrix into ones. "
-            "Use a threshold of at least 0, or a dense array."
-        )
+    if ranged:
+        warn_outside_unit_interval(X, getattr(estimator, "feature_names_in_", None))
     return X
+
+
+def check_threshold(threshold: Any, X: Any) -> None:
+    """Raise ValueError if a threshold, or one for each column, does not suit X."""
+    if threshold is None:
+        return
+    if np.ndim(threshold) == 1 and len(threshold) != X.shape[1]:
+        raise ValueError(
+            f"binarize has {len(threshold)} thresholds, but X has {X.shape[1]} columns."
+        )
+    if is_sparse(X) and np.min(threshold) < 0:
+        raise ValueError(
+            f"A threshold of {np.min(threshold):g} would turn the zeros of a sparse "
+            "matrix into ones. Set binarize to at least 0, or give a dense array."
+        )
+
+
+def check_weights(sample_weight: Any, n_rows: int) -> Any:
+    """Return one weight for each row, or None."""
+    if sample_weight is None:
+        return None
+    weights = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}, but X has {n_rows} rows. "
+            "Give one weight for each row."
+        )
+    if weights.min() < 0 or not weights.any():
+        raise ValueError(
+            "sample_weight must have no negative and not only zero weights, got some "
+            f"from {weights.min():g} to {weights.max():g}."
+        )
+    return weights
+
+
+def _refuse_columns_of_times(X: Any) -> None:
+    """Raise TypeError if a frame has a column of times, which may become integers."""
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is None or not hasattr(X, "columns"):
+        return
+    for name, dtype in zip(X.columns, dtypes, strict=False):
+        if str(dtype).lower().startswith(("date", "time", "duration", "period")):
+            raise TypeError(
+                f"Column {name!r} of X holds {dtype}, which are times and not numbers. "
+                "Leave it out, or turn it into values in [0, 1]."
+            )
+
+
+def _unmasked(X: Any, *, gaps: bool) -> Any:
+    """Return a masked array as an array, with NaN where it is masked."""
+    if not np.ma.is_masked(X):
+        return np.ma.getdata(X)
+    if not gaps:
+        n_masked = int(np.ma.getmaskarray(X).sum())
+        raise ValueError(
+            f"X has {n_masked} masked values, which are missing. Fill them in, or set "
+            'handle_missing="sample".'
+        )
+    return X.astype(np.result_type(X.dtype, np.float32)).filled(np.nan)
+
+
+def _refuse_text(X: Any, names: Any) -> None:
+    """Raise TypeError if an array holds text, also text that reads as numbers."""
+    for j, column in enumerate(X.T):
+        text = [x for x in column if isinstance(x, str | bytes)]
+        if text:
+            raise TypeError(
+                f"X holds text (strings): {text[0]!r} in the column "
+                f"{names[j] if names is not None else j!r}. Turn it into numbers: "
+                "X.astype(float) where it reads as numbers, OneHotEncoder where it is "
+                "categories."
+            )
 
 
 def _check_indices(X: Any) -> None:
@@ -202,30 +286,39 @@ def refuse_times(X: Any) -> None:
         )
 
 
-def _warn_outside_unit_interval(X: Any) -> None:
+def warn_outside_unit_interval(X: Any, names: Any) -> None:
+    """Warn of values that are no probabilities of being on."""
     if X.dtype == bool:
         return
     low, high = float(X.min()), float(X.max())
-    if low < -ROUNDING or high > 1 + ROUNDING:
+    if math.isnan(low):  # of gaps
+        values = np.append(X.data, 0) if is_sparse(X) else X
+        low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    # What is infinite is an error, which the caller or a query finds out.
+    outside = low < -ROUNDING or high > 1 + ROUNDING
+    if outside and math.isfinite(low) and math.isfinite(high):
         warn(
             f"X has values from {low:g} to {high:g}, but the visible units of a binary "
-            f"RBM stand for values in [0, 1]. {_remedy(X, low, high)}",
+            f"RBM stand for values in [0, 1]. {_remedy(X, low, high, names)}",
             DataRangeWarning,
         )
 
 
-def _remedy(X: Any, low: float, high: float) -> str:
+def _remedy(X: Any, low: float, high: float, names: Any) -> str:
     """Return what suits rows out of range best: sparse ones, pictures or a table."""
     if is_sparse(X):
         keep = "Set binarize=0 to keep which values are above 0"
         scale = ", or scale each column by MaxAbsScaler, which leaves zeros as they are"
         return f"{keep}{scale if low == 0 else ''}."
-    largest = X.max(axis=0)
+    largest = np.fmax.reduce(X, axis=0)
     if low == 0 and np.mean(largest[largest > 0] > high / 2) > 0.5:
         # Most columns have the same scale, as the pixels of pictures do.
         whole = 255 if X.dtype == np.uint8 else high
         return f"Divide X by {whole:g}, or set binarize to a threshold."
+    least = np.fmin.reduce(X, axis=0)
+    worst = int(np.argmax(np.maximum(largest - 1.0, -least.astype(float))))
     return (
-        "Scale each column by MinMaxScaler(clip=True), or set binarize to a threshold "
-        "that suits all columns."
+        f"The column {names[worst] if names is not None else worst!r} is furthest off. "
+        'Scale each column by MinMaxScaler(clip=True), or set binarize to "mean" or to '
+        "thresholds."
     )

@@ -18,16 +18,25 @@ from skrbm._core.monitoring import LEAST_RATE
 from skrbm._core.operations import quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.progress import Progress
-from skrbm._core.rows import converted
 from skrbm._core.sampling import LADDERS, START, Stream, bernoulli
 from skrbm._core.tempering import Tempering, log_ratio
 from skrbm._core.threads import Workers
-from skrbm._core.types import dense
+from skrbm._core.types import is_sparse
 from skrbm._estimator import BinaryCDRBM
 from skrbm._hyperparameters import MOST, RULES, root_of, temperatures, workers_for
 from skrbm._progress import Report
-from skrbm._validation import boolean, integer, n_threads, none, one_of, real, seed
+from skrbm._validation import (
+    boolean,
+    check_weights,
+    integer,
+    n_threads,
+    none,
+    one_of,
+    real,
+    seed,
+)
 from skrbm._warnings import warn
+from skrbm.exceptions import DataRangeWarning
 
 __all__ = [
     "LogPartition",
@@ -197,7 +206,7 @@ def log_partition(
     rbm, X = _last_step(rbm, X)
     model = rbm._model()
     if X is not None:
-        X = rbm._rows(X)
+        X = rbm._rows(X, ranged=False)
     n_units = min(model.W.shape)
     if method == "exact" and n_units > MAX_EXACT:
         raise ValueError(
@@ -360,6 +369,16 @@ class SamplingDiagnostics(NamedTuple):
     shift_error: float
     stuck: float
 
+    def __repr__(self) -> str:
+        """Return what decides; arrays are left to those who look at them."""
+        rate = self.exchange_rates.min() if len(self.exchange_rates) else np.nan
+        return (
+            f"SamplingDiagnostics(trusted={self.trusted}, "
+            f"shift={self.shift:.3g} +- {self.shift_error:.2g}, "
+            f"stuck={self.stuck:.2g}, n_round_trips={self.n_round_trips}, "
+            f"lowest exchange rate {rate:.2g})"
+        )
+
 
 def sampling_diagnostics(
     rbm: BinaryCDRBM,
@@ -483,6 +502,11 @@ def log_likelihood(
     TypeError, ValueError
         As in `log_partition`.
 
+    Warns
+    -----
+    DataRangeWarning
+        If rows hold other values than 0 and 1, which have no likelihood.
+
     Examples
     --------
     >>> import numpy as np
@@ -496,6 +520,7 @@ def log_likelihood(
     """
     rbm, X = _last_step(rbm, X)
     free_energies = rbm.free_energy(X)
+    _warn_of_grey(rbm, X)
     if log_z is None:
         log_z = log_partition(rbm, X, **options)
     elif options:
@@ -504,6 +529,21 @@ def log_likelihood(
         log_z = log_z.value
     real("(-inf, inf)")("log_z", log_z)
     return -free_energies - log_z
+
+
+def _warn_of_grey(rbm: BinaryCDRBM, X: Any) -> None:
+    """Warn that rows which are not zeros and ones have no likelihood."""
+    if rbm.binarize is not None:
+        return
+    X = rbm._checked(X, ranged=False)
+    values = X.data if is_sparse(X) else X
+    if not ((values == 0) | (values == 1) | np.isnan(values)).all():
+        warn(
+            "X has values other than 0 and 1, of which -F(v) - log Z is no "
+            "log-likelihood: only compare models by it on the same rows. Set binarize, "
+            "or encode columns as zeros and ones.",
+            DataRangeWarning,
+        )
 
 
 def log_likelihood_scorer(*scored: Any, **options: Any) -> Any:
@@ -523,9 +563,9 @@ def log_likelihood_scorer(*scored: Any, **options: Any) -> Any:
     Returns
     -------
     scorer : callable
-        ``scorer(estimator, X, y=None)``, for the ``scoring`` of `GridSearchCV`
-        and its like; higher is better, in nats.  The estimator is a `BinaryCDRBM`
-        or a pipeline that ends in one.
+        ``scorer(estimator, X, y=None, *, sample_weight=None)``, for the ``scoring`` of
+        `GridSearchCV` and its like; higher is better, in nats.  The estimator is a
+        `BinaryCDRBM` or a pipeline that ends in one.
 
     Raises
     ------
@@ -550,6 +590,11 @@ def log_likelihood_scorer(*scored: Any, **options: Any) -> Any:
     inspect.signature(log_partition).bind(None, None, **options)
     _check(**options)
     scorer = functools.partial(_mean_log_likelihood, options=options)
+    if len(scored) == 1:
+        raise TypeError(
+            "log_likelihood_scorer takes arguments of log_partition by name. Rows are "
+            "given by scikit-learn: write scoring=log_likelihood_scorer()."
+        )
     return scorer(*scored) if scored else scorer
 
 
@@ -574,8 +619,8 @@ def free_energy_gap_scorer(X_train: Any, *scored: Any) -> Any:
     Returns
     -------
     scorer : callable
-        ``scorer(estimator, X, y=None)``; in nats.  The estimator is a
-        `BinaryCDRBM` or a pipeline that ends in one.
+        ``scorer(estimator, X, y=None, *, sample_weight=None)``; in nats.  The estimator
+        is a `BinaryCDRBM` or a pipeline that ends in one.
 
     Raises
     ------
@@ -606,15 +651,26 @@ def free_energy_gap_scorer(X_train: Any, *scored: Any) -> Any:
 
 
 def _mean_log_likelihood(
-    estimator: Any, X: Any, y: Any = None, *, options: dict[str, Any]
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    options: dict[str, Any],
 ) -> float:
-    return float(log_likelihood(estimator, X, **options).mean())
+    values = log_likelihood(estimator, X, **options)
+    return float(np.average(values, weights=check_weights(sample_weight, len(values))))
 
 
-def _free_energy_gap(estimator: Any, X: Any, y: Any = None, *, X_train: Any) -> float:
+def _free_energy_gap(
+    estimator: Any, X: Any, y: Any = None, *, sample_weight: Any = None, X_train: Any
+) -> float:
     rbm, seen = _last_step(estimator, X_train)
     rbm, unseen = _last_step(estimator, X)
-    return float(rbm.free_energy(seen).mean() - rbm.free_energy(unseen).mean())
+    energies = rbm.free_energy(unseen)
+    weights = check_weights(sample_weight, len(energies))
+    mean = np.average(energies, weights=weights)
+    return float(rbm.free_energy(seen).mean() - mean)
 
 
 def _last_step(estimator: Any, X: Any) -> tuple[BinaryCDRBM, Any]:
@@ -673,5 +729,6 @@ def _starting_rows(
     rbm: BinaryCDRBM, X: Any, root: int, dtype: Any, n_rows: int
 ) -> np.ndarray:
     """Return rows of X for chains to start from, each drawn alike."""
-    chosen = Stream(root, START, 1).choice(X.shape[0], n_rows)
-    return converted(dense(X[np.sort(chosen)]), dtype, rbm.binarize)
+    rng = Stream(root, START, 1)
+    chosen = np.sort(rng.choice(X.shape[0], n_rows))
+    return rbm._starts(rbm._model(dtype), X[chosen], rng)

@@ -181,10 +181,18 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     wide = np.float32 if kind in (np.float16, np.float32) else np.float64
     v = [cast(variable, wide) for variable in operator.inputs]
     v = v[0] if len(v) == 1 else node("Concat", *v, axis=1)
-    if rbm.binarize is not None:
+    if rbm.handle_missing == "sample":
+        raise ValueError(
+            'ONNX cannot express handle_missing="sample". Set handle_missing="error", '
+            "and fill gaps before the model, for instance by complete."
+        )
+    threshold = rbm._threshold()
+    if threshold is not None:
         # As in numpy, floating point rows round the threshold to their type.
         with np.errstate(over="ignore"):
-            rounded = np.array([rbm.binarize], kind if kind.kind == "f" else wide)
+            rounded = np.atleast_1d(threshold).astype(
+                kind if kind.kind == "f" else wide
+            )
         v = node("Greater", v, rounded.astype(wide))
     a = node("Add", node("MatMul", cast(v, W.dtype), W), c)
     features = cast(

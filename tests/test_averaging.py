@@ -8,7 +8,7 @@ from enumeration import plain_training, random_model, sigmoid
 
 from skrbm._core.averaging import Average
 from skrbm._core.parameters import Parameters
-from skrbm._core.rows import Moments
+from skrbm._core.rows import Selected, moments
 from skrbm._core.threads import Workers
 from skrbm._core.training import Settings, TrainingState, epochs, prepare
 
@@ -190,9 +190,7 @@ def test_a_copy_goes_its_own_way(weight, batch_size):
 def test_training_averages_its_updates(weight, n_rows, batch_size):
     X = (np.random.default_rng(0).random((n_rows, 6)) < 0.4).astype(np.float64)
     model = random_model(6, 4, scale=0.5)
-    state = TrainingState(
-        model, Moments(X.mean(axis=0), 0.0, n_rows), sigmoid(model.c), root=3
-    )
+    state = TrainingState(model, moments(Selected(X), None), sigmoid(model.c), root=3)
     how = Settings(learning_rate=0.2, batch_size=batch_size, average=weight, n_iter=4)
     plain = dataclasses.replace(how, average=None)
     updates = [parameters for _, parameters, _ in plain_training(X, state, plain, 4)]
@@ -208,9 +206,7 @@ def test_training_averages_its_updates(weight, n_rows, batch_size):
 def test_an_epoch_that_would_go_by_unseen_is_looked_at_when_it_ends(weight):
     X = np.eye(6)
     model = random_model(6, 4, scale=0.5)
-    state = TrainingState(
-        model, Moments(X.mean(axis=0), 0.0, 6), sigmoid(model.c), root=3
-    )
+    state = TrainingState(model, moments(Selected(X), None), sigmoid(model.c), root=3)
     how = Settings(learning_rate=0.2, batch_size=1, average=weight, n_iter=2)
     first, second = epochs(X, None, state, how, Workers())  # six rows each
     assert_same(first.model(), first.parameters)
@@ -225,7 +221,7 @@ def test_an_epoch_that_would_go_by_unseen_is_looked_at_when_it_ends(weight):
 def test_before_the_first_epoch_the_parameters_stand_in(weight):
     model = random_model(6, 4, scale=0.5)
     state = TrainingState(
-        model, Moments(np.full(6, 0.5), 0.0, 6), sigmoid(model.c), root=3
+        model, moments(Selected(np.full((6, 6), 0.5)), None), sigmoid(model.c), root=3
     )
     how = Settings(learning_rate=0.2, batch_size=1, average=weight)
     assert prepare(state, how).model() is model

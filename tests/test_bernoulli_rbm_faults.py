@@ -93,6 +93,9 @@ def test_score_samples_is_deterministic_and_blind_to_order(rows):
     np.testing.assert_array_equal(rbm.score_samples(rows[::-1]), scores[::-1])
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The hidden units have learnt"
+)  # few rows teach little
 def test_a_bare_grid_search_runs(rows):
     rbm = BinaryCDRBM(4, n_iter=60, weight_scale=0.1, **PLAIN)
     search = GridSearchCV(rbm, {"learning_rate": [1e-4, 0.1]}, cv=2).fit(rows)
@@ -131,6 +134,7 @@ def test_features_of_wide_sparse_rows_do_not_collapse(changes, collapse):
     assert (H.std(axis=0).mean() < 1e-3) == collapse
 
 
+@pytest.mark.filterwarnings("ignore:The hidden units have learnt")  # the same
 def test_features_of_wide_sparse_rows_differ_where_theirs_are_all_one():
     X = wide_sparse_rows()
     theirs = BernoulliRBM(10, n_iter=5, random_state=0).fit_transform(X)

@@ -141,3 +141,10 @@ def test_gibbs_takes_one_row(n_temperatures, container, X):
     row = rbm.gibbs(container(X[0]), **how)
     np.testing.assert_array_equal(row, rbm.gibbs(X[:1], **how)[0])
     assert row.shape == (6,)
+
+
+def test_a_row_of_a_frame_keeps_its_names(X):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(X, columns=list("abcdef"))
+    rbm = BinaryCDRBM(2, n_iter=1, random_state=0).fit(X)
+    assert rbm.gibbs(X.iloc[0], random_state=0).shape == (6,)  # no warning either

@@ -1,11 +1,15 @@
 """Models learn: exact log-likelihoods on data that small models can know."""
 
+import warnings
+
 import numpy as np
 import pytest
 from enumeration import log_likelihood, states
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from skrbm import BinaryCDRBM
+from skrbm._measures import are_dependent
 
 
 def bars_and_stripes(n):
@@ -121,3 +125,29 @@ def test_a_sparsity_target_is_approached():
         activity[cost] = rbm.transform(X).mean(axis=0)
     assert np.abs(activity[1.0] - 0.1).max() < 0.1
     assert np.abs(activity[0.0] - 0.1).max() > 0.2
+
+
+def test_few_rows_from_which_nothing_was_learnt_are_told_of_with_a_remedy():
+    X = bars_and_stripes(4)
+    rbm = BinaryCDRBM(16, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="learnt next to nothing: .* n_iter"):
+        rbm.fit(X)
+    # The remedy works, and then nothing is told of; nor of short trainings.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rbm.set_params(n_iter=400).fit(X)
+        BinaryCDRBM(16, n_iter=5, random_state=0).fit(X)
+        BinaryCDRBM(16, persistent=True, random_state=0).fit(X)
+    assert rbm.transform(X).std(axis=0).mean() > 0.1
+
+
+def test_columns_that_are_independent_have_nothing_to_learn():
+    # A false alarm of five standard deviations: of 300 sets none, and 1 in 10^5 or so.
+    rng = np.random.default_rng(0)
+    for n, d, p in ((30, 16, 0.5), (60, 100, 0.1), (200, 50, 0.3)):
+        for _ in range(100):
+            assert not are_dependent((rng.random((n, d)) < p).astype(float))
+    assert are_dependent(bars_and_stripes(4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BinaryCDRBM(16, random_state=0).fit(rng.random((200, 50)) < 0.3)

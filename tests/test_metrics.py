@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, FunctionTransformer
 
-from skrbm import BinaryCDRBM
+from skrbm import BinaryCDRBM, DataRangeWarning
 from skrbm._core import partition, rows
 from skrbm._core.parameters import Parameters
 from skrbm._core.sampling import Stream
@@ -25,6 +26,7 @@ from skrbm.metrics import (
     log_likelihood,
     log_likelihood_scorer,
     log_partition,
+    sampling_diagnostics,
 )
 
 
@@ -337,6 +339,7 @@ def test_scorers_take_pipelines_and_survive_pickling(steps, X):
         assert scorer(model, X) == again(model, X) == scorer(model[-1], X)
 
 
+@pytest.mark.filterwarnings("ignore::skrbm.DataRangeWarning")  # of halves
 def test_likelihoods_take_pipelines(X):
     # Turned over, a row is another one.
     turn = FunctionTransformer(lambda X: 1 - X)
@@ -492,3 +495,28 @@ def test_reverse_chains_start_from_rows_as_the_model_sees_them():
     assert len(np.unique(_starting_rows(rbm, np.eye(300), 1, float, 50), axis=0)) > 40
     first = _starting_rows(rbm, np.eye(300), 1, float, 50)
     assert first[:, 100:].any()
+
+
+def test_rows_that_are_not_zeros_and_ones_have_no_likelihood(X):
+    rbm = BinaryCDRBM(2, n_iter=2, random_state=0).fit(X)
+    for grey in (X / 2, sparse.csr_array(X / 2)):
+        with pytest.warns(DataRangeWarning, match="is no log-likelihood") as record:
+            log_likelihood(rbm, grey)
+        assert len(record) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_likelihood(rbm, X.astype(bool))
+        log_likelihood(rbm.set_params(binarize=0.2), X / 2)
+
+
+def test_diagnostics_print_what_decides(X):
+    rbm = BinaryCDRBM(2, n_iter=2, random_state=0).fit(X)
+    report = sampling_diagnostics(rbm, X, random_state=0)
+    shown = repr(report)
+    assert shown.startswith(f"SamplingDiagnostics(trusted={report.trusted}, shift=")
+    assert len(shown) < 160
+
+
+def test_rows_given_to_the_maker_of_a_scorer_are_told_of(X):
+    with pytest.raises(TypeError, match=r"write scoring=log_likelihood_scorer\(\)"):
+        log_likelihood_scorer(X)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from enumeration import random_model, sigmoid
 
-from skrbm._core import energy, monitoring
+from skrbm._core import energy, missing
 from skrbm._core.averaging import Average
 from skrbm._core.monitoring import Monitor
 from skrbm._core.pseudo_likelihood import PseudoLikelihood
-from skrbm._core.rows import Moments
+from skrbm._core.rows import Selected, moments
 from skrbm._core.training import TrainingState
 
 rng = np.random.default_rng(0)
@@ -20,9 +20,7 @@ ROWS, HELD_OUT = ((rng.random((n, 6)) < 0.4).astype(float) for n in (20, 12))
 
 def state_of(seed, hidden_mean=(0.5, 0.5, 0.5, 0.5)):
     model = random_model(6, 4, scale=1.0, seed=seed)
-    return TrainingState(
-        model, Moments(ROWS.mean(axis=0), 0.0, 20), np.array(hidden_mean), 7
-    )
+    return TrainingState(model, moments(Selected(ROWS), None), np.array(hidden_mean), 7)
 
 
 def monitor_of(state, n_rows=1_000_000, batch_size=10, held_out=HELD_OUT):
@@ -60,7 +58,7 @@ def test_few_watched_rows_cost_what_few_rows_do(monkeypatch):
         asked.append(n_rows)
         return PseudoLikelihood(model, n_rows=n_rows)
 
-    monkeypatch.setattr(monitoring, "PseudoLikelihood", scores)
+    monkeypatch.setattr(missing, "PseudoLikelihood", scores)
     monitor_of(state_of(1)).measure(state_of(2))
     assert asked == [5]
 

@@ -265,3 +265,14 @@ def test_without_skl2onnx_an_error_says_what_to_install(monkeypatch, X):
 def test_the_import_alone_needs_no_skl2onnx():
     code = "import sys, skrbm.onnx; sys.exit('skl2onnx' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_gaps_are_refused_and_thresholds_by_column_are_kept(X, run):
+    with pytest.raises(ValueError, match="ONNX cannot express handle_missing"):
+        to_onnx(rbm(handle_missing="sample").fit(X), X)
+    thresholds = np.linspace(0.1, 0.9, X.shape[1])
+    for binarize in (thresholds, "mean"):
+        model = rbm(binarize=binarize).fit(X)
+        rows = np.random.default_rng(1).random(X.shape).astype(np.float32)
+        (found,) = run(to_onnx(model, rows), X=rows).values()
+        np.testing.assert_allclose(found, model.transform(rows), atol=1e-5)

@@ -97,7 +97,7 @@ def test_filters_with_the_most_effect_come_first(rbm):
     assert list(display.units) == list(order[:3])
     expected = standardized[order[:3]].reshape(3, *SHAPE)
     np.testing.assert_allclose(pictures(display.ax_), expected, rtol=1e-6)
-    assert display.ax_.get_title() == "Standardized weights of 3 of 5 hidden units"
+    assert display.ax_.get_title() == "Standardised weights of 3 of 5 hidden units"
 
 
 def test_a_column_that_never_varies_has_no_effect(rbm):
@@ -397,6 +397,21 @@ def test_the_epoch_that_is_kept_is_marked():
             assert len(ax.lines) == 1
 
 
+def test_curves_do_not_touch_the_frame():
+    history = {
+        "learning_rate": np.full(4, 0.1),
+        "dead_units": np.zeros(4),
+        "seconds": np.array([0.5, 0.001, 0.5, 0.5]),
+    }
+    for ax in TrainingDisplay(history=history).plot().axes_:
+        low, high = ax.get_ylim()
+        gap = 0.02 * (high - low)
+        assert low <= -gap  # which is where 0 is
+        for line in ax.lines:
+            assert low + gap < min(line.get_ydata()) <= max(line.get_ydata())
+            assert max(line.get_ydata()) < high - gap
+
+
 def test_training_marks_the_epoch_that_the_model_is_from(rbm):
     rbm.kept_epoch_ = 2
     display = TrainingDisplay.from_estimator(rbm)
@@ -424,8 +439,21 @@ def test_activations_are_units_by_rows_the_most_active_on_top(X, rbm):
     assert list(order) != list(range(5))
     assert np.array_equal(pictures(display.ax_), [H[:, order].T])
     assert list(display.units_) == list(order)
+    assert labels(display.ax_.get_yticklabels()) == [str(unit) for unit in order]
+    assert display.ax_.get_xlabel() == "60 rows"
     display.plot(order="index")
     assert np.array_equal(pictures(display.ax_), [H.T])
+    assert labels(display.ax_.get_yticklabels()) == list("01234")
+
+
+def test_of_many_units_some_are_numbered():
+    activations = np.zeros((3, 50))
+    display = ActivationDisplay(
+        activations=activations, mean_activations=activations.mean(axis=0)
+    ).plot(order="index")
+    assert list(display.ax_.get_yticks()) == list(range(0, 50, 3))
+    assert labels(display.ax_.get_yticklabels())[:3] == ["0", "3", "6"]
+    assert display.ax_.get_xlabel() == "3 rows"
 
 
 def test_dead_and_saturated_units_are_counted_and_marked(X, rbm):
@@ -458,7 +486,7 @@ def test_of_many_rows_some_are_shown_and_all_are_counted(rbm):
     rows = np.zeros((31, 8))
     rows[1, 0] = 1
     display = ActivationDisplay.from_estimator(rbm, rows, max_rows=4)
-    assert display.ax_.get_xlabel() == "4 rows"
+    assert display.ax_.get_xlabel() == "4 of 31 rows"
     assert not (display.activations > 0.5).any()
     assert display.ax_.get_title() == "5 hidden units: 4 dead, 0 saturated"
     rows[[0, 10, 20, 30], 0] = 1
@@ -551,9 +579,41 @@ def test_several_axes_need_a_place_in_a_grid(X, rbm, name):
 def test_a_model_is_needed(X, name):
     with pytest.raises(NotFittedError):
         DRAW[name](BinaryCDRBM(), X)
-    classifier = make_pipeline(BinaryCDRBM(), LogisticRegression())
-    with pytest.raises(TypeError, match="ends in LogisticRegression"):
-        DRAW[name](classifier, X)
+    for nothing, what in (
+        (make_pipeline(MinMaxScaler(), LogisticRegression()), "a pipeline with none"),
+        (LogisticRegression(), "LogisticRegression"),
+    ):
+        with pytest.raises(TypeError, match=f"A BinaryCDRBM is needed.*got {what}"):
+            DRAW[name](nothing, X)
+
+
+@of_every_display
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_model_of_a_pipeline_is_found_in_the_middle(table, name, nested):
+    rbm = BinaryCDRBM(5, n_iter=2, learning_rate=0.5, random_state=0)
+    scalers = MinMaxScaler(), MinMaxScaler((0, 0.5))
+    steps = [*scalers, rbm, MinMaxScaler()]
+    if nested:
+        steps = [make_pipeline(*steps[:1]), make_pipeline(*steps[1:])]
+    whole = make_pipeline(*steps, LogisticRegression())
+    whole.fit(table, table[NAMES[0]] > 0)
+    rows = make_pipeline(*scalers).transform(table)
+    ours, right = DRAW[name](whole, table), DRAW[name](rbm, rows)
+    for key, value in vars(right).items():
+        if isinstance(value, np.ndarray) and key[-1] != "_" and key != "feature_names":
+            np.testing.assert_allclose(getattr(ours, key), value, atol=1e-6)
+    if hasattr(ours, "feature_names"):
+        assert list(ours.feature_names) == NAMES
+
+
+def test_of_several_models_the_last_step_is_drawn(X):
+    first, second = (BinaryCDRBM(n, n_iter=1, random_state=0) for n in (4, 3))
+    deep = make_pipeline(first, second).fit(X)
+    assert FiltersDisplay.from_estimator(deep).n_components == 3
+    assert FiltersDisplay.from_estimator(deep[:1]).n_components == 4
+    whole = make_pipeline(first, second, LogisticRegression()).fit(X, X[:, 0])
+    with pytest.raises(TypeError, match=r"a pipeline with 2.*Cut it off .*\[:2\]"):
+        FiltersDisplay.from_estimator(whole)
 
 
 @pytest.mark.parametrize(

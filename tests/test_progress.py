@@ -88,7 +88,9 @@ def test_a_callback_may_stop_training(early_stopping, X):
 @needs_callbacks
 def test_training_that_stops_early_ends_its_tasks(X, monkeypatch):
     path = iter([-20, -19, -21, -22])
-    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(path)))
+    monkeypatch.setattr(
+        _measures.Watch, "pseudo_log_likelihood", lambda *_: float(next(path))
+    )
     record = Record()
     rbm = make(early_stopping=True, n_iter=9, n_iter_no_change=1)
     rbm.set_callbacks(record).fit(X)
@@ -170,7 +172,9 @@ def test_an_interrupted_fit_keeps_the_best_epoch_with_early_stopping(
     X, interrupted, monkeypatch
 ):
     path = iter([-20, -19, -21, -22])
-    monkeypatch.setattr(_measures, "_mean_score", lambda *_: float(next(path)))
+    monkeypatch.setattr(
+        _measures.Watch, "pseudo_log_likelihood", lambda *_: float(next(path))
+    )
     interrupted(3)
     rbm = make(early_stopping=True)
     with pytest.raises(KeyboardInterrupt):

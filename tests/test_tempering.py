@@ -408,7 +408,9 @@ def test_early_stopping_goes_by_the_likelihood(X, monkeypatch, capsys):
         lambda *_: _measures.Likelihood(*next(path)),
     )
     pseudo = iter([-9.0, -10.0, -11.0, -12.0, -13.0])
-    monkeypatch.setattr(_measures, "_mean_score", lambda *_: next(pseudo))
+    monkeypatch.setattr(
+        _measures.Watch, "pseudo_log_likelihood", lambda *_: next(pseudo)
+    )
     rbm = fitted(X, early_stopping=True, n_iter_no_change=3, n_iter=9, verbose=True)
     # From the third on it rises by less than twice its error, and stops.
     assert rbm.n_iter_ == 5
@@ -423,7 +425,9 @@ def test_where_the_meter_has_no_value_the_pseudo_likelihood_decides(X, monkeypat
         _measures.LikelihoodMeter, "measure", lambda *_: _measures.Likelihood()
     )
     pseudo = iter([-9.0, -8.0, -10.0, -11.0])
-    monkeypatch.setattr(_measures, "_mean_score", lambda *_: next(pseudo))
+    monkeypatch.setattr(
+        _measures.Watch, "pseudo_log_likelihood", lambda *_: next(pseudo)
+    )
     rbm = fitted(X, early_stopping=True, n_iter_no_change=2, n_iter=9)
     assert rbm.n_iter_ == 4
     assert rbm._present_state().epoch == 2

@@ -12,7 +12,7 @@ from skrbm._core import averaging, contrastive_divergence, training
 from skrbm._core.contrastive_divergence import Share
 from skrbm._core.layers import Dense, Sparse
 from skrbm._core.parameters import Parameters
-from skrbm._core.rows import Moments
+from skrbm._core.rows import Moments, Selected, moments
 from skrbm._core.sampling import SHUFFLE, Stream
 from skrbm._core.threads import Workers
 from skrbm._core.training import (
@@ -33,7 +33,9 @@ def rows(n=N_ROWS, dtype=np.float64):
 def start(X, dtype=np.float64, **changes):
     model = random_model(N_FEATURES, N_COMPONENTS, scale=0.5).astype(dtype)
     mean = np.asarray(X.mean(axis=0)).ravel()
-    seen = Moments(mean, 0.0, X.shape[0])
+    seen = Moments(
+        mean, np.zeros_like(mean), X.shape[0], np.full_like(mean, X.shape[0])
+    )
     state = TrainingState(model, seen, sigmoid(model.c), root=7)
     return dataclasses.replace(state, **changes)
 
@@ -286,7 +288,7 @@ def train_on_zeros(X, n_components, n_chains):
     """Return the state after one mini-batch of all rows, under a model of zeros."""
     n, f, c = *X.shape, n_components
     model = Parameters(np.zeros((f, c)), np.zeros(f), np.zeros(c))
-    seen = Moments(X.mean(axis=0), 0.0, n)
+    seen = moments(Selected(X), None)
     state = TrainingState(
         model.astype(np.float32), seen, np.full(c, 0.5, np.float32), 7
     )
@@ -435,7 +437,10 @@ def test_weights_decay_before_they_are_averaged():
 def test_binary_rows_are_not_grey_for_rounding():
     mean = rows().mean(axis=0)
     for square, grey in ((mean.sum() * (1 - 1e-9), False), (mean.sum() * 0.9, True)):
-        assert Moments(mean, square, N_ROWS).signal()[1] == grey
+        assert (
+            Moments(mean, np.array([square]), N_ROWS, np.ones(N_FEATURES)).signal()[1]
+            == grey
+        )
 
 
 @pytest.mark.parametrize("form", [Dense, Sparse])
@@ -494,5 +499,5 @@ def test_grey_rows_are_drawn_with_their_values_as_probabilities(make):
 
 @containers
 def test_binarize_thresholds_the_rows(make):
-    how = settings(binarize=0.3)
+    how = settings(threshold=0.3)
     np.testing.assert_array_equal(loaded(make(GREY), range(3), how), GREY > 0.3)

@@ -81,10 +81,11 @@ CASES = {
     "n_iter_no_change": (WHOLE, [0], [1, np.int64(3)]),
     "tol": (NUMBER, [-1e-9, *NOT_FINITE], [0, 1e-4, np.float32(1)]),
     "binarize": (
-        ["a", [0.5], True, 1j],
-        [10**400, *NOT_FINITE],
-        [None, 0, 0.5, np.float32(0.5)],
+        [True, 1j],
+        ["a", 10**400, *NOT_FINITE, [[0.5] * 8], ["a"] * 8, [np.nan] * 8],
+        [None, 0, 0.5, np.float32(0.5), "mean", [0.5] * 8, np.zeros(8)],
     ),
+    "handle_missing": ([None, True, 1], ["drop"], ["error", "sample"]),
     "n_jobs": (["a", 1.5, [1]], [0], [None, 1, 2, -1, np.int64(1)]),
     "verbose": (["a", None, 1.5], [-1], [False, 0]),
     "random_state": (
@@ -162,7 +163,7 @@ def test_construction_and_queries_do_not_check(X):
 
 @pytest.mark.parametrize(
     ("name", "value", "error"),
-    [("n_jobs", 0, ValueError), ("binarize", "a", TypeError)],
+    [("n_jobs", 0, ValueError), ("binarize", "a", ValueError)],
 )
 def test_queries_check_what_they_use(name, value, error, X):
     rbm = make().fit(X).set_params(**{name: value})
@@ -266,7 +267,7 @@ def seen(variance=20.0, *, grey=False):
     """Return moments of rows with this variance in all, added up over columns."""
     mean = np.full(round(4 * variance), 0.5)
     square = float(mean @ mean) + variance * (0.9 if grey else 1)
-    return Moments(mean, square, 60)
+    return Moments(mean, np.array([square]), 60, np.full_like(mean, 60))
 
 
 @pytest.mark.parametrize("grey", [False, True])
@@ -390,13 +391,12 @@ def test_every_hyper_parameter_of_training_reaches_it():
         early_stopping=True,
         n_iter_no_change=6,
         tol=0.09,
-        binarize=0.6,
-        verbose=True,
     )
     assert resolve(BinaryCDRBM(**given), seen(), 60) == Settings(**given)
     # All of them but what is used before training, or beside it.
-    beside = {"validation_fraction", "warm_start", "n_jobs", "random_state"}
-    assert given.keys() == RULES.keys() - beside
+    beside = {"validation_fraction", "warm_start", "n_jobs", "random_state", "verbose"}
+    of_rows = {"binarize", "handle_missing"}
+    assert given.keys() == RULES.keys() - beside - of_rows
 
 
 @pytest.mark.parametrize(

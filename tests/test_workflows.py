@@ -212,4 +212,4 @@ def test_a_notebook_links_to_the_documentation_and_explains_parameters():
     page = "generated/skrbm.BinaryCDRBM.html"
     assert re.search(rf'href="https://[^"]*/{page}"', html)
     if parse_version(sklearn.__version__) >= parse_version("1.9"):
-        assert "Number of hidden units." in html
+        assert "Number of hidden units" in html

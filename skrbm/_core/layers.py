@@ -94,6 +94,13 @@ class Dense:
         p = sigmoid(times_transposed(h, self.W_c[:-1]), self.b, beta)
         return self.centre(bernoulli(p, rng, scratch=p), out)
 
+    def redraw(self, v: Array, missing: Array, rng: Stream) -> Array:
+        """Draw missing units given all others, by a Gibbs step."""
+        h = times(v - self.mu, self.W_c[:-1]) + self.W_c[-1]
+        h = bernoulli(sigmoid(h), rng).astype(v.dtype)
+        p = sigmoid(times_transposed(h, self.W_c[:-1]), self.b)
+        return np.where(missing, bernoulli(p, rng, scratch=p), v).astype(v.dtype)
+
     def add(
         self, rows: list[Array], G: Array, r: Array, rate: float, workers: Workers
     ) -> None:
@@ -205,6 +212,18 @@ class Sparse:
         v = sparse.coo_array((ones, (row, unit)), (n, n_features)).tocsr()
         # A product with CSR costs about ten times as much for each unit that is on.
         return v if 10 * len(row) <= n * n_features else dense(v)
+
+    def redraw(self, v: Rows, missing: Array, rng: Stream) -> Rows:
+        """Draw missing units, which are among those stored, by a Gibbs step."""
+        x, _ = self.inputs(v)
+        h = bernoulli(sigmoid(x), rng)
+        row = np.repeat(np.arange(v.shape[0]), np.diff(v.indptr))[missing]
+        unit = v.indices[missing]
+        W_b = self.M_mu[unit, :-1] + np.outer(self.mu[unit], self.a)
+        x = np.einsum("ij,ij->i", W_b[:, :-1], h[row]) + W_b[:, -1]
+        v = v.copy()
+        v.data[missing] = bernoulli(sigmoid(x), rng)
+        return v
 
     def add(
         self, rows: list[Rows], G: Array, r: Array, rate: float, _: Workers

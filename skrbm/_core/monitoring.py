@@ -8,15 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skrbm._core.energy import (
-    free_energy,
-    hidden_probabilities,
-    visible_probabilities,
-)
+from skrbm._core import missing
 from skrbm._core.operations import norm, quiet
 from skrbm._core.parameters import Parameters
 from skrbm._core.partition import log_partition_of_coins
-from skrbm._core.pseudo_likelihood import PseudoLikelihood
 from skrbm._core.sampling import METER
 from skrbm._core.tempering import Tempering, log_ratio
 from skrbm._core.threads import Workers
@@ -121,11 +116,6 @@ class Monitor:
         self.memory *= 1 - hidden_mean_rate(n_last)
 
     @quiet
-    def mean_free_energy(self, state: TrainingState) -> float:
-        """Return the mean free energy of the rows watched, in nats."""
-        return mean_free_energy(state.model(), self.rows)
-
-    @quiet
     def measure(self, state: TrainingState) -> Measures:
         """Return the measures of the epoch that ended in ``state``."""
         model, rows = state.model(), self.rows
@@ -133,7 +123,7 @@ class Monitor:
         gap = np.nan
         if self.held_out is not None:
             gap = mean_free_energy(model, self.held_out) - mean_free_energy(model, rows)
-        scores = PseudoLikelihood(model, n_rows=len(self.few))(self.few)
+        scores = missing.scores(model, n_rows=len(self.few))(self.few)
         activity = self._activity(state.hidden_mean)
         return Measures(
             reconstruction_error=reconstruction_error(model, rows),
@@ -160,14 +150,14 @@ class Monitor:
 
 def mean_free_energy(model: Parameters, rows: Rows) -> float:
     """Return the mean free energy of the rows, in nats."""
-    return float(free_energy(model, rows).mean())
+    return float(missing.free_energies(model)(rows).mean())
 
 
 def reconstruction_error(model: Parameters, rows: Array) -> float:
-    """Return the mean squared difference of v and P(v=1 | h=P(h=1 | v))."""
-    p = visible_probabilities(model, hidden_probabilities(model, rows))
+    """Return the mean squared difference of v and P(v=1 | h=P(h=1 | v)); NaN is out."""
+    p = missing.reconstructions(model)(rows)
     p -= rows
-    return float(np.square(p, out=p).mean())
+    return float(np.nanmean(np.square(p, out=p)))
 
 
 def relative_change(before: Parameters, after: Parameters) -> float:

@@ -26,6 +26,8 @@ allows before a logarithm is taken.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from skrbm._core.operations import quiet, sigmoid, softplus, times
@@ -85,17 +87,27 @@ class PseudoLikelihood:
     @quiet
     def __call__(self, v: Rows, out: Array | None = None) -> Array:
         """Return the pseudo-log-likelihood of each row, in nats."""
-        W, b, c = self.parameters
         scores = np.empty(v.shape[0]) if out is None else out
+        for rows, x in self._blocks(v):
+            scores[rows] = -softplus(x).sum(axis=1)
+        return scores
+
+    @quiet
+    def inputs(self, v: Rows) -> Array:
+        """Return x_i, by how much to flip unit i lowers the free energy, in nats."""
+        return np.concatenate([x for _, x in self._blocks(v)])
+
+    def _blocks(self, v: Rows) -> Iterator[tuple[slice, Array]]:
+        """Yield x of some rows after the other."""
+        W, b, c = self.parameters
         block = np.zeros((self.rows_at_once, len(b)), W.dtype)
-        for start in range(0, len(scores), self.rows_at_once):
+        for start in range(0, v.shape[0], self.rows_at_once):
             rows = v[start : start + self.rows_at_once]
             n = rows.shape[0]
             block[:n] = dense(rows)
             s = 1 - 2 * block.astype(np.float64)
             x = s * b + self._sum_of_logs(block, s, times(block, W) + c)
-            scores[start : start + n] = -softplus(x[:n]).sum(axis=1)
-        return scores
+            yield slice(start, start + n), x[:n]
 
     def _sum_of_logs(self, v: Array, s: Array, a: Array) -> Array:
         """Return the sum over hidden units for each row and unit, (n, n_features)."""

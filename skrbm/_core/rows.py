@@ -33,17 +33,25 @@ def pieces(
     ]
 
 
-def converted(rows: Rows, dtype: DType, binarize: float | None) -> Rows:
-    """Return rows as ``dtype``, or 1 above the threshold if there is one, else 0."""
-    if binarize is None:
+def converted(rows: Rows, dtype: DType, threshold: float | Array | None) -> Rows:
+    """Return rows as ``dtype``, or 1 above the threshold if there is one, else 0.
+
+    There may be one for each column.  What is missing, NaN, stays so.
+    """
+    if threshold is None:
         return rows.astype(dtype, copy=False)
-    binarize = float(binarize)
     values = rows.data if is_sparse(rows) else rows
-    # A Python number is compared in the type of the rows, to which it may be infinite.
+    if isinstance(threshold, np.ndarray):
+        threshold = threshold[rows.indices] if is_sparse(rows) else threshold
+    # A number is compared in the type of the rows, to which it may be infinite.
     with np.errstate(over="ignore"):
-        on = values > binarize
+        if values.dtype.kind == "f":
+            threshold = np.asarray(threshold).astype(values.dtype)
+        on = (values > threshold).astype(dtype)
+    if values.dtype.kind == "f":
+        on[np.isnan(values)] = np.nan
     if not is_sparse(rows):
-        return on.astype(dtype)
+        return on
     rows = rows.astype(dtype)
     rows.data[...] = on
     return rows
@@ -63,7 +71,7 @@ def map_rows(
     X: Rows,
     out: Array,
     dtype: DType,
-    binarize: float | None,
+    threshold: float | Array | None,
     n_weights: int,
     workers: Workers,
     *,
@@ -81,7 +89,7 @@ def map_rows(
     def work(rows: slice) -> None:
         place = out[rows] if out.dtype == dtype else None
         part = X[rows if index is None else index[rows]]
-        result = function(converted(part, dtype, binarize), place)
+        result = function(converted(part, dtype, threshold), place)
         if result is not place:
             out[rows] = result
 
@@ -90,19 +98,57 @@ def map_rows(
     workers.map(work, pieces(n_rows, n_weights, multiple=ROWS_AT_ONCE), share=share)
 
 
+class Selected(NamedTuple):
+    """Rows of X, all of them or some, and how much each row of X counts."""
+
+    X: Rows
+    chosen: Array | None = None  # their positions; None for all
+    sample_weight: Array | None = None
+
+    @property
+    def positions(self) -> Array:
+        """Return which rows of X these are."""
+        return np.arange(self.X.shape[0]) if self.chosen is None else self.chosen
+
+    @property
+    def weights(self) -> Array | None:
+        """Return how much each of them counts, if not all alike."""
+        if self.sample_weight is None or self.chosen is None:
+            return self.sample_weight
+        return self.sample_weight[self.chosen]
+
+    def mean(self, values: Array) -> float:
+        """Return the mean of values, one for each of these rows."""
+        return float(np.average(values, weights=self.weights))
+
+    def some(self, n_rows: int, rng: np.random.Generator) -> Rows:
+        """Return so many of them, or all, drawn in proportion to their weights."""
+        p, positions = self.weights, self.positions
+        if p is not None:
+            p = p / p.sum()
+            n_rows = min(n_rows, int(np.count_nonzero(p)))
+        n_rows = min(n_rows, len(positions))
+        return self.X[rng.choice(positions, n_rows, replace=False, p=p)]
+
+
 class Moments(NamedTuple):
-    """What training has to know of the rows, beside themselves."""
+    """What training has to know of the rows, beside themselves; NaN left out."""
 
     mean: Array  # (n_features,)
-    square: float  # the mean of |v|^2
-    n_rows: int
+    square: Array  # (n_features,): the mean of v^2
+    n_rows: int  # with a weight
+    weight: Array  # (n_features,): of the rows in which the column was observed
 
     def with_more(self, other: Moments) -> Moments:
         """Return the moments of these rows and others."""
-        n_rows = self.n_rows + other.n_rows
-        share = other.n_rows / n_rows
-        mean = self.mean + share * (other.mean - self.mean)
-        return Moments(mean, self.square + share * (other.square - self.square), n_rows)
+        weight = self.weight + other.weight
+        share = other.weight / np.where(weight > 0, weight, 1)
+        return Moments(
+            self.mean + share * (other.mean - self.mean),
+            self.square + share * (other.square - self.square),
+            self.n_rows + other.n_rows,
+            weight,
+        )
 
     def signal(self) -> tuple[float, bool]:
         """Return how strong the data are as a signal, and whether they are grey.
@@ -112,25 +158,67 @@ class Moments(NamedTuple):
         make the rows grey.
         """
         square = float(self.mean @ self.mean)
-        variance, binary = self.square - square, float(self.mean.sum()) - square
+        variance = float(self.square.sum()) - square
+        binary = float(self.mean.sum()) - square
         # The share of values outside [0, 1], which have been warned of, has no meaning.
         share = min(variance / binary, 1.0) if binary > 0 else 1.0
         return variance * share, share < 1 - 1e-6
 
 
 @quiet
-def moments(X: Rows, binarize: float | None, rows: Array | None = None) -> Moments:
-    """Return the moments of the rows of X, or of those named.
+def moments(selected: Selected, threshold: float | Array | None) -> Moments:
+    """Return the moments of rows.
 
-    Sums are accumulated in double precision, from one piece to the next for squares.
+    Sums are accumulated in double precision.  A column of which nothing was observed
+    has a mean of 1/2.
     """
-    n_rows = X.shape[0] if rows is None else len(rows)
-    total, squares = np.zeros(X.shape[1]), 0.0
+    X, chosen = selected.X, selected.chosen
+    n_rows = X.shape[0] if chosen is None else len(chosen)
+    total, squares, weight = np.zeros((3, X.shape[1]))
     for piece in cut(n_rows, -(-n_rows // ROWS)):
-        part = converted(
-            X[piece if rows is None else rows[piece]], np.float32, binarize
+        part = X[piece if chosen is None else chosen[piece]]
+        part = converted(part, np.float32, threshold)
+        w = None if selected.weights is None else selected.weights[piece]
+        weight += part.shape[0] if w is None else w.sum()
+        values = part.data if is_sparse(part) else part
+        missing = np.isnan(values)
+        if missing.any():
+            gaps = part.astype(bool) if is_sparse(part) else missing
+            if is_sparse(part):
+                gaps.data[...] = missing
+                part.data = np.where(missing, 0, values)
+            else:
+                part = np.where(missing, 0, values)
+            weight -= _column_sums(gaps, w)
+        total += _column_sums(part, w)
+        squares += _column_sums(
+            part.multiply(part) if is_sparse(part) else np.square(part), w
         )
-        total += np.asarray(part.sum(axis=0, dtype=np.float64)).ravel()
-        values = (part.data if is_sparse(part) else part).ravel()
-        squares += float(values @ values)
-    return Moments(total / n_rows, squares / n_rows, n_rows)
+    seen = weight > 0
+    weight = np.where(seen, weight, 0)
+    mean, square = (
+        np.divide(x, weight, out=np.full_like(x, 0.5), where=seen)
+        for x in (total, squares)
+    )
+    n_counted = n_rows
+    if selected.weights is not None:
+        n_counted = int(np.count_nonzero(selected.weights))
+    return Moments(mean, square, n_counted, weight)
+
+
+def _column_sums(rows: Rows, w: Array | None) -> Array:
+    """Return the sum of the rows, each times its weight, in double precision."""
+    if w is not None:
+        return rows.T @ w
+    return np.asarray(rows.sum(axis=0, dtype=np.float64)).ravel()
+
+
+def visits(rows: Array, sample_weight: Array, offset: float) -> Array:
+    """Return rows to visit, as many as there are, each in proportion to its weight.
+
+    Their numbers are rounded up or down, which ``offset``, uniform in [0, 1), decides:
+    in the mean over offsets they are exact.
+    """
+    edges = np.append(0.0, np.cumsum(sample_weight[rows]))
+    edges *= len(rows) / edges[-1]
+    return np.repeat(rows, np.diff(np.floor(edges + offset)).astype(int))

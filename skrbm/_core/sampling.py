@@ -26,7 +26,9 @@ from skrbm._core.types import Array, Rows, is_sparse
     GIBBS,
     METER,
     LADDERS,
-) = range(12)
+    WEIGHTS,
+    GAPS,
+) = range(14)
 
 # Draws compare a probability with 15 random bits, so that even a probability of 1, as
 # a multiple of 2^-15, is a word of 16 bits.

@@ -16,10 +16,19 @@ import numpy as np
 from skrbm._core.averaging import ROWS_BETWEEN, Average
 from skrbm._core.contrastive_divergence import MiniBatch, Share
 from skrbm._core.layers import Dense, Layers, Sparse
+from skrbm._core.missing import gaps, start_in_gaps
 from skrbm._core.operations import quiet, sum_rows
 from skrbm._core.parameters import Parameters, zeros_like
-from skrbm._core.rows import Moments, converted, rows_at
-from skrbm._core.sampling import CHAINS, PHASES, SHUFFLE, Stream, bernoulli, drawn
+from skrbm._core.rows import Moments, converted, rows_at, visits
+from skrbm._core.sampling import (
+    CHAINS,
+    PHASES,
+    SHUFFLE,
+    WEIGHTS,
+    Stream,
+    bernoulli,
+    drawn,
+)
 from skrbm._core.tempering import mean_rates, respaced
 from skrbm._core.threads import Workers
 from skrbm._core.types import Array, Rows, is_sparse
@@ -27,6 +36,9 @@ from skrbm._core.types import Array, Rows, is_sparse
 # The running mean of the hidden units looks back on so many mini-batches, as in
 # Melchior, Fischer & Wiskott (2016), and so many rows at least.
 _BATCHES_BEHIND, _ROWS_BEHIND = 100, 1000
+
+# Gibbs steps that draw missing units, from units that are independent of each other.
+FILLING_STEPS = 5
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
@@ -53,6 +65,7 @@ class Settings:
     n_chains: int = 200
     n_temperatures: int = 1
     statistics: str = "probabilities"
+    fill_gaps: bool = False  # draw units that are missing, NaN
     draw_rows: bool = False  # take values of the data as probabilities of being on
     centered: bool = True
     momentum: float = 0.0
@@ -68,8 +81,7 @@ class Settings:
     early_stopping: bool = False
     n_iter_no_change: int = 5
     tol: float = 1e-4
-    binarize: float | None = None
-    verbose: bool = False
+    threshold: float | Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +159,12 @@ def epochs(
     state: TrainingState,
     settings: Settings,
     workers: Workers,
+    sample_weight: Array | None = None,
 ) -> Iterator[TrainingState]:
-    """Yield the state after each of ``n_iter`` passes over X, or ``rows`` of it."""
+    """Yield the state after each of ``n_iter`` passes over X, or ``rows`` of it.
+
+    With weights (one for each row of X) a pass visits rows in proportion to them.
+    """
     schedule, n_iter = SCHEDULES[settings.learning_rate_schedule], settings.n_iter
     state = prepare(state, settings)
     if rows is None:
@@ -158,8 +174,12 @@ def epochs(
         def rate(part: float, done: int = done) -> float:
             return settings.learning_rate * schedule((done + part) / n_iter)
 
+        visited = rows
+        if sample_weight is not None:
+            offset = Stream(state.root, WEIGHTS, state.epoch).random()
+            visited = visits(rows, sample_weight, offset)
         epoch = _Epoch(X, state, settings, workers)
-        epoch.run(rows, rate)
+        epoch.run(visited, rate)
         state = epoch.end()
         yield state
 
@@ -261,9 +281,22 @@ class _Epoch:
         """Return the rows of a share, as they enter the positive phase."""
         settings = self.settings
         rows = rows_at(self.X, index[share.rows])
-        if settings.draw_rows or settings.binarize is not None or is_sparse(rows):
-            rows = converted(rows, self.lam.dtype, settings.binarize)
+        if settings.fill_gaps:
+            rows = converted(rows, self.lam.dtype, settings.threshold)
+            rows = self.filled(rows, share.rng)
+            return drawn(rows, share.rng) if settings.draw_rows else rows
+        if settings.draw_rows or settings.threshold is not None or is_sparse(rows):
+            rows = converted(rows, self.lam.dtype, settings.threshold)
         return drawn(rows, share.rng) if settings.draw_rows else rows
+
+    def filled(self, rows: Rows, rng: Stream) -> Rows:
+        """Return rows whose gaps are drawn from the model, given what is observed."""
+        missing = gaps(rows)
+        if missing.any():
+            rows = start_in_gaps(rows, self.state.seen.mean, rng)
+            for _ in range(FILLING_STEPS):
+                rows = self.model.redraw(rows, missing, rng)
+        return rows
 
     def update(self, index: Array) -> None:
         """Follow the gradient of the mini-batch ``X[index]``."""

@@ -13,6 +13,9 @@ from skrbm.plotting._figures import place, pyplot
 from skrbm.plotting._models import fitted_model, rows_for
 from skrbm.plotting._pictures import add_colorbar, draw_rows
 
+# How many units have their numbers written beside them, at most.
+MOST_NUMBERS = 20
+
 
 class ActivationDisplay:
     """Which hidden units are on for which rows: a picture with a line for each unit.
@@ -30,6 +33,8 @@ class ActivationDisplay:
     mean_activations : ndarray of shape (n_components,)
         Their means over all rows.  A unit is dead below 0.001 and saturated above
         0.999.
+    n_rows : int, default=None
+        Number of rows that the means are of; None is that of the rows to show.
 
     Attributes
     ----------
@@ -57,9 +62,16 @@ class ActivationDisplay:
     (500, 16)
     """
 
-    def __init__(self, *, activations: Array, mean_activations: Array) -> None:
+    def __init__(
+        self,
+        *,
+        activations: Array,
+        mean_activations: Array,
+        n_rows: int | None = None,
+    ) -> None:
         self.activations = activations
         self.mean_activations = mean_activations
+        self.n_rows = n_rows
 
     @classmethod
     def from_estimator(
@@ -77,8 +89,7 @@ class ActivationDisplay:
         Parameters
         ----------
         estimator : BinaryCDRBM or Pipeline
-            A fitted model, or a pipeline that ends in one; ``pipeline[:-1]`` leaves out
-            a classifier.
+            A fitted model, or a pipeline with one; of several, the last step.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, which go through the steps of a pipeline before the model.  Sort them,
             for instance by class, and units that know the classes show.
@@ -109,7 +120,11 @@ class ActivationDisplay:
         rbm = fitted_model(estimator)
         H = np.asarray(rbm.transform(rows_for(estimator, X)))
         some = np.linspace(0, len(H) - 1, min(len(H), max_rows)).astype(int)
-        display = cls(activations=H[some], mean_activations=H.mean(axis=0, dtype=float))
+        display = cls(
+            activations=H[some],
+            mean_activations=H.mean(axis=0, dtype=float),
+            n_rows=len(H),
+        )
         return display.plot(ax=ax, order=order, cmap=cmap)
 
     def plot(
@@ -148,8 +163,12 @@ class ActivationDisplay:
         ax.set_title(
             f"{n_units} hidden units: {dead.sum()} dead, {saturated.sum()} saturated"
         )
-        ax.set_xlabel(f"{n_rows} rows")
-        ax.set_ylabel("hidden units", labelpad=10)
+        of = "" if self.n_rows in {None, n_rows} else f" of {self.n_rows}"
+        ax.set_xlabel(f"{n_rows}{of} rows")
+        ax.set_ylabel("hidden units")
+        numbered = np.arange(0, n_units, -(-n_units // MOST_NUMBERS))
+        ax.set_yticks(numbered, self.units_[numbered], fontsize="x-small")
+        ax.tick_params(axis="y", pad=7)  # room for the marks of `_mark`
         add_colorbar(image, ax, label="P(h = 1 | v)")
         self.figure_ = ax.figure
         return self

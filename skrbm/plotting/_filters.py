@@ -107,8 +107,7 @@ class FiltersDisplay:
         Parameters
         ----------
         estimator : BinaryCDRBM or Pipeline
-            A fitted model, or a pipeline that ends in one; ``pipeline[:-1]`` leaves out
-            a classifier.
+            A fitted model, or a pipeline with one; of several, the last step.
         shape : tuple of int, default=None
             Height and width of the pictures that the rows are.  None draws bars.
         n_units : int, default=None
@@ -281,7 +280,7 @@ class FiltersDisplay:
         return np.where(limits > 0, limits, 1.0)
 
     def _quantity(self) -> str:
-        return "Standardized weights" if self.standardized else "Weights"
+        return "Standardised weights" if self.standardized else "Weights"
 
 
 def _standard_deviations(rbm: BinaryCDRBM) -> Array:

@@ -102,8 +102,7 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : BinaryCDRBM or Pipeline
-            A fitted model, or a pipeline that ends in one; ``pipeline[:-1]`` leaves out
-            a classifier.
+            A fitted model, or a pipeline with one; of several, the last step.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, which go through the steps of a pipeline before the model.
         shape : tuple of int, default=None

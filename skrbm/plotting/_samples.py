@@ -92,9 +92,8 @@ class SamplesDisplay:
         Parameters
         ----------
         estimator : BinaryCDRBM or Pipeline
-            A fitted model, or a pipeline that ends in one; ``pipeline[:-1]`` leaves out
-            a classifier.  Samples are rows as they come out of the steps before the
-            model.
+            A fitted model, or a pipeline with one; of several, the last step.  Samples
+            are rows as they come out of the steps before the model.
         shape : tuple of int, default=None
             Height and width of the pictures that the rows are.  None draws all samples
             as one picture.

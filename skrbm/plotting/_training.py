@@ -113,8 +113,7 @@ class TrainingDisplay:
         Parameters
         ----------
         estimator : BinaryCDRBM or Pipeline
-            A fitted model, or a pipeline that ends in one; ``pipeline[:-1]`` leaves out
-            a classifier.
+            A fitted model, or a pipeline with one; of several, the last step.
         n_cols : int, default=None
             How many panels stand side by side: None is 3, or 4 for more than 6 panels.
         ax : matplotlib Axes, default=None
@@ -217,7 +216,8 @@ class TrainingDisplay:
             label = f"epoch {self.kept_epoch} is kept" if axes is self.axes_[0] else ""
             axes.axvline(self.kept_epoch, color=GREY, ls="--", lw=1, label=label)
         if not panel.unit.startswith("nats"):  # what is never negative starts from 0
-            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+            (low, high), most = axes.get_ylim(), axes.dataLim.y1
+            axes.set_ylim(min(low, -0.05 * most), max(high, 1.05 * most))
         axes.set_title(panel.title, fontsize="medium")
         axes.set_ylabel(panel.unit, fontsize="small")
         axes.tick_params(labelsize="small")
