@@ -40,7 +40,8 @@ templates_path = ["_templates"]
 smartquotes = False  # "auto" is a value, and v' is a transpose
 highlight_language = "none"  # what is indented in a docstring is a formula
 highlight_options = {"python": {"stripnl": True}}
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "substitution"]
+myst_substitutions = {"source": f"[source]({urls['Source']})"}
 myst_heading_anchors = 3
 
 # Only code is copied: no prompts, no output.

@@ -16,11 +16,22 @@ from pathlib import Path
 
 import numpy as np
 from datasets import SETS, binarized, load, load_mnist
-from sklearn.datasets import load_digits
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_wine,
+)
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import (
+    GridSearchCV,
+    RepeatedStratifiedKFold,
+    cross_val_score,
+    train_test_split,
+)
 from sklearn.neural_network import BernoulliRBM
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from speed import versions
 
 from skrbm import BinaryCDRBM
@@ -318,6 +329,31 @@ def small_features(names=("digits", "dna", "ocr_letters"), seeds=range(5)):
         keep("small_features", set=name, seed=seed, **record)
 
 
+def tables():
+    """Small sets of scikit-learn: features against raw columns, both standardised."""
+    X, y = load_digits(return_X_y=True)
+    sets = {
+        "iris": load_iris(return_X_y=True),
+        "wine": load_wine(return_X_y=True),
+        "breast cancer": load_breast_cancer(return_X_y=True),
+        **{f"digits, {n} rows": (X[:n], y[:n]) for n in (100, 300, 600)},
+    }
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=0)
+    for name, (X, y) in sets.items():
+        record = {}
+        for kind, steps in (
+            ("raw", []),
+            ("ours", [MinMaxScaler(clip=True), BinaryCDRBM(random_state=0)]),
+        ):
+            model = make_pipeline(*steps, StandardScaler(), LogisticRegression())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scores = cross_val_score(model, X, y, cv=folds)
+            record[kind] = round(float(scores.mean()), 4)
+            record[f"{kind}_error"] = round(float(scores.std() / 10**0.5), 4)
+        keep("tables", set=name, **record)
+
+
 def all_letters(seeds=range(5)):
     """All letters: the grid of small data, on the published validation rows."""
     Z = load("ocr_letters")
@@ -372,6 +408,7 @@ PARTS = {
         mnist_features_longer,
         mnist_features_seeds,
         small_features,
+        tables,
         all_letters,
     )
 }

@@ -129,22 +129,23 @@ print(table.round(3).to_string())
 #   log-probability of zeros and ones only.
 # - For a new class on grey pixels take LocalOutlierFactor: distances between grey
 #   images say more than an RBM does.
-# - ``persistent=True`` gains nothing here, and takes longer.  Use it if you need the
-#   probability of a row; to put rows in order the default is enough.
+# - ``persistent=True`` gains nothing here, and takes longer.  Use it if odd rows may be
+#   anything, or if you need the probability of a row.
 #
 # Choose a threshold
 # ------------------
 # A threshold needs no odd rows.  Decide how many false alarms you can bear, for
-# instance 5 of 100 normal rows, and take that quantile of the scores of training rows.
-# A model knows its training rows a little too well, so expect some more alarms on new
-# rows.
+# instance 5 of 100 normal rows, and take that quantile of the scores of normal rows
+# that were not trained on.  A model knows its training rows a little too well: a
+# threshold from these would give more false alarms.
 
-score = scores["RBM, free energy"]
-threshold = np.quantile(score(train), 0.05)
+train_rows, kept = train_test_split(train, test_size=0.3, random_state=0)
+rbm = BinaryCDRBM(32, random_state=0).fit(train_rows)
+threshold = np.quantile(-rbm.free_energy(kept), 0.05)
 below = {}
 figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
-for kind, rows in ({"training": train} | test).items():
-    values = score(rows)
+for kind, rows in ({"training": train_rows} | test).items():
+    values = -rbm.free_energy(rows)
     below[kind] = np.mean(values < threshold)
     ax.hist(
         values,

@@ -38,24 +38,17 @@ rbm = BinaryCDRBM(n_components=64, n_iter=100, random_state=0).fit(X_train)
 # %%
 # Complete digits
 # ---------------
-# An RBM models all pixels together, so it can fill in some pixels from the others.  It
-# does so by Gibbs steps: draw states of the hidden units that fit the pixels, then draw
-# new pixels that fit those hidden units.  The method ``gibbs`` does both.  After each
-# step we put back the half that we know, and only the other half changes.
+# An RBM models all pixels together, so it can fill in those that are missing (NaN) from
+# the others.  ``complete`` does so by Gibbs steps: draw states of the hidden units that
+# fit the pixels, then draw new pixels that fit those hidden units, but only where
+# pixels are missing.
 #
-# Each step shows one possible digit.  Their mean shows how likely ink is in each pixel.
+# Each step shows one possible digit.  ``complete`` returns their mean, which shows how
+# likely ink is in each pixel.
 
 lower = np.arange(64) >= 32  # the lower four of eight rows of pixels
-
-
-def complete(X, n_steps=400, n_mean=200):
-    """Fill in the lower half of each row: the mean over the last ``n_mean`` steps."""
-    V = np.where(lower, X_train.mean(axis=0), X)
-    means = []
-    for step in range(n_steps):
-        V[:, lower] = rbm.gibbs(V, random_state=step)[:, lower]
-        means.append(rbm.reconstruct(V))
-    return np.where(lower, np.mean(means[-n_mean:], axis=0), X)
+known = np.where(lower, np.nan, digits)
+completed = rbm.complete(known, n_gibbs_steps=400)
 
 
 # %%
@@ -65,9 +58,6 @@ def complete(X, n_steps=400, n_mean=200):
 #
 # On the right are the test digits, one of each class.  The model knows the upper half.
 # What it fills in is blue.
-
-known = np.where(lower, np.nan, digits)
-completed = complete(digits)
 
 
 def draw(ax, image, *, filled_in=False):
@@ -104,18 +94,22 @@ def error(V):
     return np.mean((V - X_test)[:, lower] ** 2)
 
 
-print(f"mean squared error, completed: {error(complete(X_test)):.3f}")
+filled = rbm.complete(np.where(lower, np.nan, X_test), n_gibbs_steps=400)
+print(f"mean squared error, completed: {error(filled):.3f}")
 print(f"mean squared error, mean digit: {error(X_train.mean(axis=0)):.3f}")
 
 # %%
 # One half, several digits
 # ------------------------
 # A mean hides that there may be several answers.  Here is one upper half, completed ten
-# times.  Each time the Gibbs steps go another way, and we look at the last one alone.
+# times.  With ``method="sample"`` each time has states of its own, and ``reconstruct``
+# shows how likely ink is given these.
 
-seven = np.repeat(digits[[7]], 10, axis=0)
+seven = np.repeat(known[[7]], 10, axis=0)
+answers = rbm.complete(seven, method="sample", n_gibbs_steps=400)
+answers = np.where(lower, rbm.reconstruct(answers), answers)
 figure, axes = plt.subplots(1, 10, figsize=(9, 1.1), layout="constrained")
-for ax, image in zip(axes, complete(seven, n_mean=1), strict=True):
+for ax, image in zip(axes, answers, strict=True):
     draw(ax, image, filled_in=True)
 plt.show()
 

@@ -97,9 +97,11 @@ X_train, X_test, y_train, y_test = train_test_split(
 #   one more category, and one that was never seen gets zeros.
 # - Ordered answers: fill empty cells with the most frequent answer, then 0 for "low",
 #   0.5 for "medium", 1 for "high".
-# - Yes and no: 1 and 0.
+# - Yes and no: fill empty cells in the same way, then 1 and 0.
 #
-# With ``set_output(transform="pandas")`` the names of columns reach the RBM.
+# With ``set_output(transform="pandas")`` the names of columns reach the RBM.  A column
+# that numbers the rows, such as a customer's number, is left out, and a date becomes
+# its month or weekday, a category.
 
 numbers = ["age", "visits", "spent"]
 categories = ["payment", "region"]
@@ -125,11 +127,20 @@ prepare = ColumnTransformer(
             make_pipeline(
                 SimpleImputer(strategy="most_frequent"),
                 OrdinalEncoder(categories=answers),
-                MinMaxScaler(),
+                MinMaxScaler(clip=True),
             ),
             ordered,
         ),
-        ("yes or no", OrdinalEncoder(categories=[["no", "yes"]] * len(goods)), goods),
+        (
+            "yes or no",
+            make_pipeline(
+                SimpleImputer(strategy="most_frequent"),
+                OneHotEncoder(
+                    drop="if_binary", handle_unknown="ignore", sparse_output=False
+                ),
+            ),
+            goods,
+        ),
     ],
     verbose_feature_names_out=False,
 ).set_output(transform="pandas")
@@ -196,20 +207,22 @@ print("Probability to leave:", searches["RBM"].predict_proba(new)[:, 1].round(2)
 # Which columns drive a hidden unit
 # ---------------------------------
 # Without ``shape``, ``FiltersDisplay`` draws the columns with the largest weights of
-# each unit.  Red bars switch a unit on, blue bars switch it off.  We look at the six
-# units that count most for the classifier.
+# each unit of the RBM in a pipeline.  Red bars switch a unit on, blue bars switch it
+# off.  Weights are standardised: multiplied by the standard deviation of their column.
+# We look at the six units that count most for the classifier.
 
 best = searches["RBM"].best_estimator_
 strongest = np.argsort(-np.abs(best["classify"].coef_[0]))[:6]
-FiltersDisplay.from_estimator(best["rbm"], order=strongest, n_bars=7)
+FiltersDisplay.from_estimator(best, order=strongest, n_bars=7)
 plt.show()
 
 # %%
 # Has the RBM found the kinds of customers, which are not in the table?  We made the
 # table, so we can check: how well does a unit tell one kind from the others?  An area
 # under the ROC curve of 1 means perfectly, 0.5 not at all.  Units with an area near 1
-# have found a kind.  Others describe something else, for instance that a customer has
-# only one region.
+# have found a kind.  Others describe something else.  A unit whose long bars are all of
+# regions, some red and some blue, has learnt that a customer has only one region: how
+# the encoder writes a category, and nothing about customers.
 
 H = best["rbm"].transform(best["prepare"].transform(X_test))
 true_kind = kind[X_test.index]
