@@ -221,8 +221,9 @@ class BinaryCDRBM(
     handle_missing : {"error", "sample"}, default="error"
         What NaN stands for: an error, or "sample", a value that was not observed.
         Training then draws it, given what was observed in its row and the model so far,
-        each time anew; queries sum over its values (exactly for up to 10 hidden units
-        or 6 gaps in a row, else by their mean field).
+        each time anew.  Queries sum over its values: exactly for up to 10 hidden units
+        or 6 gaps in a row, else by their mean field, which is rough.  Then rather fill
+        the gaps by `complete` first.
     n_jobs : int or None, default=None
         Threads, for training and for queries, where these are large enough to gain
         by it.  None takes as many as BLAS may use, -1 all processors.  Never changes
@@ -1020,7 +1021,7 @@ class BinaryCDRBM(
         X: Any,
         *,
         method: Literal["mean", "sample"] = "mean",
-        n_gibbs_steps: int = 200,
+        n_gibbs_steps: int = 1000,
         random_state: int | np.random.RandomState | None = None,
     ) -> Array:
         """Fill the gaps of rows, by what is probable given the rest of the row.
@@ -1035,9 +1036,10 @@ class BinaryCDRBM(
         method : {"mean", "sample"}, default="mean"
             "mean" fills in the probability of being on, given what was observed;
             "sample" draws zeros and ones that go with each other.
-        n_gibbs_steps : int, default=200
+        n_gibbs_steps : int, default=1000
             Gibbs steps that draw the gaps of a row.  Means are exact, without any, for
-            models of up to 10 hidden units and rows of up to 6 gaps.
+            models of up to 10 hidden units and rows of up to 6 gaps.  200 steps are
+            nearly as good.
         random_state : int, RandomState instance or None, default=None
             Randomness of this call; None takes that of the estimator.
 
