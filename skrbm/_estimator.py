@@ -534,6 +534,8 @@ class BinaryCDRBM(
             if part is not None:
                 check_threshold(threshold, part.X)
         seen = seen_rows(rows, threshold)
+        if valid is not None:
+            seen_rows(valid, threshold)  # which raises if it cannot be scored
         if before is not None:
             seen = before.seen.with_more(seen)
         settings = resolve(self, seen, X.shape[0] if whole else seen.n_rows)
@@ -714,11 +716,12 @@ class BinaryCDRBM(
             return threshold if threshold.ndim else float(self.binarize)
         if new is not None:
             return moments(new, None).mean
-        if not hasattr(self, "threshold_"):
+        learnt: Any = getattr(self, "threshold_", None)
+        if np.ndim(learnt) != 1:
             raise ValueError(
                 'binarize="mean" has no means yet: fit, or set binarize to thresholds.'
             )
-        return np.asarray(self.threshold_)
+        return np.asarray(learnt)
 
     def _rows(self, X: Any, *, ranged: bool = True, finite: bool = True) -> Rows:
         """Return rows for a query."""
@@ -1066,6 +1069,7 @@ class BinaryCDRBM(
         check_threshold(threshold, X)
         root, out = root_of(random_state), np.empty(X.shape, _floating_type(X))
 
+        @quiet
         def _fill(rows: slice) -> None:
             v = converted(dense(X[rows]), model.W.dtype, threshold)
             exact = is_enumerable(model, v) & (method == "mean")
@@ -1079,12 +1083,21 @@ class BinaryCDRBM(
                     model, v[drawn], n_gibbs_steps, rng, workers.steps
                 )
                 result[drawn] = means if method == "mean" else states
-            out[rows] = result
+            if threshold is None:
+                # As they are: the model may be in single precision.
+                given = dense(X[rows])
+                out[rows] = np.where(np.isnan(v), result, given)
+            else:
+                out[rows] = result
 
         n_weights = model.W.size
         share = worth_sharing(X.shape[0] * n_gibbs_steps * n_weights, n_weights)
         with workers_for(self.n_jobs) as workers:
             workers.map(_fill, pieces(X.shape[0], n_weights), share=share)
+        if not np.isfinite(out).all():
+            raise ValueError(
+                f"X has values too large for {model.W.dtype}. Scale them to [0, 1]."
+            )
         return out
 
     def sample(
@@ -1150,6 +1163,16 @@ class BinaryCDRBM(
                     f"{np.ndim(given)} dimensions."
                 )
             rows = np.tile(np.asarray(given), (n_samples, 1))
+            if hasattr(given, "to_frame"):
+                rows = given.to_frame().T
+                rows = rows.loc[rows.index.repeat(n_samples)]
+            if self.binarize is None:
+                held = self._checked(rows, gaps=True, ranged=False)
+                if not ((held == 0) | (held == 1) | np.isnan(held)).all():
+                    raise ValueError(
+                        "given must hold 0, 1 or NaN. Set binarize to a threshold, or "
+                        "draw values between 0 and 1 first."
+                    )
             return self.complete(
                 rows,
                 method="sample",
@@ -1281,9 +1304,9 @@ class BinaryCDRBM(
         self._model()  # which checks it
         if self.binarize is not None:
             raise ValueError(
-                f"A BernoulliRBM has no binarize={self.binarize!r}. Put "
-                f"sklearn.preprocessing.Binarizer(threshold={self.binarize!r}) before "
-                "it, and set binarize=None here."
+                f"A BernoulliRBM has no binarize={self.binarize!r}. Set binarize=None "
+                "here, and turn X into zeros and ones before it: for one threshold by "
+                "sklearn.preprocessing.Binarizer."
             )
         names = {"learning_rate", "batch_size", "n_iter"}
         trained = getattr(self, "resolved_params_", {})

@@ -135,7 +135,7 @@ def _meter(
         return None
     n_updates = -(-monitor.n_rows // settings.batch_size)
     share = 0.08 if monitor.n_rows < FEW_ROWS else 0.035
-    n_temperatures = 3 * settings.n_temperatures
+    n_temperatures = 3 * min(settings.n_temperatures, settings.n_chains)
     rng = Stream(state.root, METER, 1)
     return LikelihoodMeter(
         start_in_gaps(monitor.rows, state.seen.mean, rng),

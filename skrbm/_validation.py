@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
 from sklearn.utils.validation import check_array, check_random_state, validate_data
 
 from skrbm._core.types import is_sparse
@@ -136,14 +137,20 @@ seed = Rule(
 )
 
 
+def _are_thresholds(value: Any) -> bool:
+    try:
+        finite = np.isfinite(np.asarray(value, np.float64)).all()
+    except (OverflowError, TypeError, ValueError):  # of rows of unequal lengths too
+        return False
+    return (
+        bool(finite) and np.ndim(value) == 1 and np.asarray(value).dtype.kind in "buif"
+    )
+
+
 thresholds = Rule(
     "one finite number for each column",
     lambda value: isinstance(value, np.ndarray | list | tuple),
-    lambda value: (
-        np.ndim(value) == 1
-        and np.asarray(value).dtype.kind in "buif"
-        and bool(np.isfinite(value).all())
-    ),
+    _are_thresholds,
 )
 
 
@@ -177,16 +184,34 @@ def check_rows(
         ensure_all_finite=allowed if finite else False,
     )
     refuse_times(X)
+    if finite and X.dtype.kind == "f":
+        _check_finite(X.data if is_sparse(X) else X, gaps=gaps)
     if X.dtype.kind not in "buif":
         # Some data frames come as objects, whose values nobody has looked at yet.
         _refuse_text(X, getattr(estimator, "feature_names_in_", None))
-        X = check_array(X, dtype=np.float64, ensure_all_finite=allowed, input_name="X")
+        try:
+            X = check_array(
+                X, dtype=np.float64, ensure_all_finite=allowed, input_name="X"
+            )
+        except OverflowError as error:
+            raise ValueError(
+                "X has values too large for float64. Scale them to [0, 1]."
+            ) from error
     if is_sparse(X) and not X.has_canonical_format:
         X = X.copy()
         X.sum_duplicates()
     if ranged:
         warn_outside_unit_interval(X, getattr(estimator, "feature_names_in_", None))
     return X
+
+
+def _check_finite(values: Any, *, gaps: bool) -> None:
+    """Raise ValueError for what scikit-learn 1.6 does not look at."""
+    seen = values.dtype.isnative and values.dtype.itemsize <= 8
+    if seen or get_config()["assume_finite"]:
+        return
+    if np.isinf(values).any() or (not gaps and np.isnan(values).any()):
+        raise ValueError("Input X contains NaN or infinity.")
 
 
 def check_threshold(threshold: Any, X: Any) -> None:
@@ -220,6 +245,11 @@ def check_weights(sample_weight: Any, n_rows: int) -> Any:
         raise ValueError(
             "sample_weight must have no negative and not only zero weights, got some "
             f"from {weights.min():g} to {weights.max():g}."
+        )
+    if not 1e-100 < weights.max() < 1e100:
+        raise ValueError(
+            f"sample_weight has weights of up to {weights.max():g}, of which no mean "
+            "can be taken. Scale them, for instance to a mean of 1."
         )
     return weights
 

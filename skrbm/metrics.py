@@ -304,9 +304,11 @@ def _tempered(
         v[:half] = start(half)
     betas = np.linspace(0, 1, n_temperatures)
     ladders = Tempering(model, betas, v, root, LADDERS, workers)
-    ladders.adapt(5, n_steps // 10)
-    n_left = max(1, n_steps - 5 * (n_steps // 10))
-    run = ladders.run(n_left, record=True, progress=progress)
+    n_rounds = 5 if n_steps >= 10 else 0
+    ladders.adapt(n_rounds, n_steps // 10)
+    run = ladders.run(
+        n_steps - n_rounds * (n_steps // 10), record=True, progress=progress
+    )
     log_coins = partition.log_partition_of_coins(model)
     ratio = log_ratio(ladders.betas, run.U)
     value, reverse = ratio.value + log_coins, ratio.reverse + log_coins

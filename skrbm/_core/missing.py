@@ -110,10 +110,9 @@ def over_hidden(model: Parameters, v: Array) -> Expected:
     weight = np.exp(log_weight - log_z[:, None])
     score = np.zeros(len(v))
     for i in range(len(b)):
-        both = logsumexp(
-            log_weight - observed[:, i : i + 1] * x[:, i] + softplus(x[:, i]), axis=1
-        )
-        score += np.where(missing[:, i], 0, log_z - both)
+        flip = (1 - 2 * observed[:, i : i + 1]) * x[:, i]
+        log_odds = logsumexp(log_weight + flip, axis=1) - log_z
+        score -= np.where(missing[:, i], 0, softplus(log_odds))
     visible = np.where(missing, weight @ sigmoid(x.copy()), v)
     return Expected(-log_z, score, visible, weight @ H)
 

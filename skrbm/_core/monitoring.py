@@ -157,7 +157,8 @@ def reconstruction_error(model: Parameters, rows: Array) -> float:
     """Return the mean squared difference of v and P(v=1 | h=P(h=1 | v)); NaN is out."""
     p = missing.reconstructions(model)(rows)
     p -= rows
-    return float(np.nanmean(np.square(p, out=p)))
+    seen = ~np.isnan(p)
+    return float(np.square(p, out=p).mean(where=seen)) if seen.any() else np.nan
 
 
 def relative_change(before: Parameters, after: Parameters) -> float:

@@ -210,6 +210,7 @@ class LogRatio(NamedTuple):
     reverse: float
 
 
+@quiet
 def log_ratio(betas: Array, U: Array) -> LogRatio:
     """Add up the log ratios of the partition functions of neighbours.
 
