@@ -1,9 +1,10 @@
 """Do the tests notice faults?  Mutants of the modules that hold formulas and rules.
 
 ``python docs/benchmarks/mutants.py [--number N] [--jobs K] [--whole]`` draws 300 or N
-mutants of cosmic-ray with a fixed seed, and runs tests on each in a copy of the project:
-the files that are about its module and, with ``--whole``, all others if these pass.  It
-prints what survives, which is to be read: a mutant may change nothing that shows.
+mutants of cosmic-ray with a fixed seed, and runs tests on each in a copy of the
+project: the files that are about its module and, with ``--whole``, all others if these
+pass.  It prints what survives, which is to be read: a mutant may change nothing that
+shows.
 """
 
 import argparse
