@@ -1000,8 +1000,8 @@ class BinaryCDRBM(
         """
         model = self._model()
         if not is_sparse(v) and np.ndim(v) == 1:
-            # A row of a data frame keeps the names of its columns.
-            row = v.to_frame().T if hasattr(v, "to_frame") else np.reshape(v, (1, -1))
+            # A row of a pandas frame keeps the names of its columns.
+            row = v.to_frame().T if hasattr(v, "iloc") else np.reshape(v, (1, -1))
             return self.gibbs(
                 row,
                 n_steps,
@@ -1163,7 +1163,7 @@ class BinaryCDRBM(
                     f"{np.ndim(given)} dimensions."
                 )
             rows = np.tile(np.asarray(given), (n_samples, 1))
-            if hasattr(given, "to_frame"):
+            if hasattr(given, "iloc"):
                 rows = given.to_frame().T
                 rows = rows.loc[rows.index.repeat(n_samples)]
             if self.binarize is None:

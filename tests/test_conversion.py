@@ -148,3 +148,12 @@ def test_a_row_of_a_frame_keeps_its_names(X):
     X = pd.DataFrame(X, columns=list("abcdef"))
     rbm = BinaryCDRBM(2, n_iter=1, random_state=0).fit(X)
     assert rbm.gibbs(X.iloc[0], random_state=0).shape == (6,)  # no warning either
+
+
+def test_a_row_may_be_a_series_of_polars(X):
+    pl = pytest.importorskip("polars")
+    rbm, row = by_hand(), pl.Series(X[0])
+    np.testing.assert_array_equal(
+        rbm.gibbs(row, random_state=0), rbm.gibbs(X[0], random_state=0)
+    )
+    assert rbm.sample(2, given=row, n_gibbs_steps=1).shape == (2, 6)
