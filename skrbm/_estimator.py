@@ -31,9 +31,6 @@ from skrbm._core import missing
 from skrbm._core.energy import visible_probabilities
 from skrbm._core.missing import (
     Quantity,
-    drawn_in_gaps,
-    expected,
-    is_enumerable,
     start_in_gaps,
 )
 from skrbm._core.mixing import is_stuck
@@ -69,6 +66,7 @@ from skrbm._hyperparameters import (
 )
 from skrbm._measures import has_lost_groups, monitor_of, scores_of_few_rows
 from skrbm._validation import (
+    are_binary,
     check_rows,
     check_threshold,
     check_weights,
@@ -1071,24 +1069,14 @@ class BinaryCDRBM(
 
         @quiet
         def _fill(rows: slice) -> None:
-            v = converted(dense(X[rows]), model.W.dtype, threshold)
-            exact = is_enumerable(model, v) & (method == "mean")
-            some = np.isnan(v).any(axis=1)
-            result = v.copy()
-            if (exact & some).any():
-                result[exact & some] = expected(model, v[exact & some]).visible
-            if (drawn := some & ~exact).any():
-                rng = Stream(root, GAPS, rows.start)
-                states, means = drawn_in_gaps(
-                    model, v[drawn], n_gibbs_steps, rng, workers.steps
-                )
-                result[drawn] = means if method == "mean" else states
-            if threshold is None:
-                # As they are: the model may be in single precision.
-                given = dense(X[rows])
-                out[rows] = np.where(np.isnan(v), result, given)
-            else:
-                out[rows] = result
+            given = dense(X[rows])
+            v = converted(given, model.W.dtype, threshold)
+            rng, mean = Stream(root, GAPS, rows.start), method == "mean"
+            out[rows] = missing.filled(
+                model, v, n_gibbs_steps, rng, workers.steps, mean=mean
+            )
+            if threshold is None:  # as they came: the model may be in single precision
+                np.copyto(out[rows], given, where=~np.isnan(v))
 
         n_weights = model.W.size
         share = worth_sharing(X.shape[0] * n_gibbs_steps * n_weights, n_weights)
@@ -1168,7 +1156,7 @@ class BinaryCDRBM(
                 rows = rows.loc[rows.index.repeat(n_samples)]
             if self.binarize is None:
                 held = self._checked(rows, gaps=True, ranged=False)
-                if not ((held == 0) | (held == 1) | np.isnan(held)).all():
+                if not are_binary(held):
                     raise ValueError(
                         "given must hold 0, 1 or NaN. Set binarize to a threshold, or "
                         "draw values between 0 and 1 first."

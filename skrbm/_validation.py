@@ -229,6 +229,12 @@ def check_threshold(threshold: Any, X: Any) -> None:
         )
 
 
+def are_binary(X: Any) -> bool:
+    """Say whether all values are 0, 1 or missing."""
+    values = X.data if is_sparse(X) else X
+    return bool(((values == 0) | (values == 1) | np.isnan(values)).all())
+
+
 def check_weights(sample_weight: Any, n_rows: int) -> Any:
     """Return one weight for each row, or None."""
     if sample_weight is None:

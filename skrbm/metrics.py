@@ -21,11 +21,11 @@ from skrbm._core.progress import Progress
 from skrbm._core.sampling import LADDERS, START, Stream, bernoulli
 from skrbm._core.tempering import Tempering, log_ratio
 from skrbm._core.threads import Workers
-from skrbm._core.types import is_sparse
 from skrbm._estimator import BinaryCDRBM
 from skrbm._hyperparameters import MOST, RULES, root_of, temperatures, workers_for
 from skrbm._progress import Report
 from skrbm._validation import (
+    are_binary,
     boolean,
     check_weights,
     integer,
@@ -538,8 +538,8 @@ def _warn_of_grey(rbm: BinaryCDRBM, X: Any) -> None:
     if rbm.binarize is not None:
         return
     X = rbm._checked(X, ranged=False)
-    values = X.data if is_sparse(X) else X
-    if not ((values == 0) | (values == 1) | np.isnan(values)).all():
+    # Of rows out of range `free_energy` has warned.
+    if not are_binary(X) and not (X.min() < 0 or X.max() > 1):
         warn(
             "X has values other than 0 and 1, of which -F(v) - log Z is no "
             "log-likelihood: only compare models by it on the same rows. Set binarize, "

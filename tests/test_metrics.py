@@ -503,6 +503,9 @@ def test_rows_that_are_not_zeros_and_ones_have_no_likelihood(X):
         with pytest.warns(DataRangeWarning, match="is no log-likelihood") as record:
             log_likelihood(rbm, grey)
         assert len(record) == 1
+    with pytest.warns(DataRangeWarning, match="from 0 to 3") as record:
+        log_likelihood(rbm, 3 * X)
+    assert len(record) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         log_likelihood(rbm, X.astype(bool))

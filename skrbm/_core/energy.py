@@ -17,6 +17,11 @@ from skrbm._core.parameters import Parameters
 from skrbm._core.types import Array, Rows
 
 
+def states(n_units: int) -> Array:
+    """Return all states of binary units, (2^n_units, n_units)."""
+    return np.arange(1 << n_units)[:, None] >> np.arange(n_units) & 1
+
+
 def hidden_probabilities(
     parameters: Parameters, v: Rows, out: Array | None = None
 ) -> Array:

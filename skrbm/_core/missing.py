@@ -26,6 +26,7 @@ from scipy.special import entr, logsumexp
 from skrbm._core.energy import (
     free_energy,
     hidden_probabilities,
+    states,
     visible_probabilities,
 )
 from skrbm._core.operations import quiet, sigmoid, softplus
@@ -40,11 +41,6 @@ FEW_HIDDEN, FEW_GAPS = 10, 6
 _STEPS = 30
 # Elements of an enumeration at once.
 _BLOCK = 1 << 20
-
-
-def states(n_units: int) -> Array:
-    """Return all states of binary units, (2^n_units, n_units)."""
-    return np.arange(1 << n_units)[:, None] >> np.arange(n_units) & 1
 
 
 def gaps(rows: Rows) -> Array:
@@ -249,7 +245,28 @@ def drawn_in_gaps(
     return v, np.where(missing, mean, v)
 
 
-def is_enumerable(model: Parameters, v: Array) -> Array:
-    """Return in which rows `expected` sums over all states."""
-    few_hidden = len(model.c) <= FEW_HIDDEN
-    return few_hidden | (gaps(v).sum(axis=1) <= FEW_GAPS)
+@quiet
+def filled(
+    model: Parameters,
+    v: Array,
+    n_steps: int,
+    rng: Stream,
+    steps: Callable[[range], Iterable[int]],
+    *,
+    mean: bool,
+) -> Array:
+    """Return rows with P(v=1 | o) in their gaps, or with draws from it.
+
+    Means are exact where `expected` sums over all states, else of so many Gibbs steps.
+    """
+    result, n_gaps = v.copy(), gaps(v).sum(axis=1)
+    exact = np.full(len(v), mean) & (n_gaps > 0)
+    if len(model.c) > FEW_HIDDEN:
+        exact &= n_gaps <= FEW_GAPS
+    drawn = (n_gaps > 0) & ~exact
+    if exact.any():
+        result[exact] = expected(model, v[exact]).visible
+    if drawn.any():
+        rows, means = drawn_in_gaps(model, v[drawn], n_steps, rng, steps)
+        result[drawn] = means if mean else rows
+    return result

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 from scipy.special import logsumexp
 
+from skrbm._core.energy import states
 from skrbm._core.operations import quiet, sigmoid, softplus, times, times_transposed
 from skrbm._core.parameters import Parameters
 from skrbm._core.progress import Progress
@@ -19,11 +20,6 @@ from skrbm._core.types import Array
 _BLOCK = 1 << 20
 # Chains that share one stream of random numbers and one matrix product, at least.
 _CHAINS = 25
-
-
-def states(n_units: int) -> Array:
-    """Return all states of binary units, (2^n_units, n_units)."""
-    return np.arange(1 << n_units)[:, None] >> np.arange(n_units) & 1
 
 
 def exact(
