@@ -217,6 +217,16 @@ def test_completions_have_a_seed_and_no_gaps():
         rbm.sample(given=rows)
 
 
+def test_what_was_observed_stays_as_it_came_also_where_the_model_is_single():
+    X = np.full((3, 200), 0.1)  # which single precision rounds
+    rbm = BinaryCDRBM(100, n_iter=0, random_state=0).fit(X)
+    X[:, 7] = np.nan
+    found = rbm.complete(X)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(np.delete(found, 7, axis=1), 0.1)
+    assert (found[:, 7] != 0.1).all()
+
+
 # -- training ----------------------------------------------------------------------
 
 
